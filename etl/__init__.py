@@ -1,0 +1,3 @@
+"""Costroll: exported LLM usage logs become daily costs that finance can sign."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""`python -m etl` is `costroll`."""
+
+from etl.cli import main
+
+main()

@@ -1,0 +1,182 @@
+"""The relations an analyst sees, with the meaning of each column, over any set of Parquet files.
+
+`costroll.duckdb` and `costroll sql` show the same names; they differ only in which files stand behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from etl import engine, rating
+from etl.audit import duckdb_type
+from etl.fates import FATES
+from etl.manifest import Snapshot
+from etl.schema import TABLES
+
+# View -> table of the snapshot. The rate tables are versioned: every row ever recorded.
+DATA_VIEWS = {
+    "rollups": "rollups",
+    "usage": "usage",
+    "rejects": "rejects",
+    "inputs": "inputs",
+    "statements": "statements",
+}
+RATE_TABLES = {"rates_history": "rates", "aliases_history": "aliases", "rate_versions": "versions"}
+
+# A manifest lists every file, so it grows with the days; DuckDB wants to know how large one may get.
+_MANIFEST_BYTES = 1 << 30
+_RUN_COLUMNS = {
+    "snapshot": "BIGINT",
+    "created_at": "TIMESTAMP",
+    "tool": "STRUCT(version VARCHAR)",
+    "rate_version": "BIGINT",
+    "closure": f"STRUCT({', '.join(f'{name} BIGINT' for name in ('read', *FATES))})",
+    "totals": "STRUCT(usage_rows BIGINT, cost_usd DECIMAL(38,12))",
+}
+_RUNS_SQL = """
+    create view runs as
+    select snapshot, created_at, tool.version as tool_version, rate_version, closure.read, closure.accepted,
+        closure.duplicate, closure.conflict, closure.excluded, closure.rejected,
+        totals.usage_rows as records, totals.cost_usd
+    from {manifests}
+    order by snapshot
+"""
+_OWN_MEANINGS = {
+    "runs": {
+        "snapshot": "number of the snapshot that the run published",
+        "created_at": "when, UTC",
+        "tool_version": "version of Costroll",
+        "rate_version": "the card's newest version then",
+        "read": "records the run read = the five fates beside it",
+        "records": "records accepted so far, all runs",
+        "cost_usd": "rated cost of all days, exact",
+    },
+    "days": {
+        "day": "UTC day",
+        "rate_version": "a card version that prices this day: the first is kept, later ones healed what had no rate",
+    },
+    "meters": {
+        "usage_column": "the column of `usage` that holds the quantity; NULL for requests",
+        "is_charged": "false for what is counted and never priced",
+    },
+}
+
+
+def create(
+    con: duckdb.DuckDBPyConnection,
+    snapshot: Snapshot,
+    paths_of: Callable[[str], Sequence[str]],
+    manifests: Sequence[str],
+    rates_are_tables: bool,
+) -> None:
+    """Create every relation, in the order in which they build on one another.
+
+    Args:
+        con: an empty database.
+        snapshot: says which tables have files, and the days' rate versions.
+        paths_of: the paths or glob patterns of a snapshot's table, for `read_parquet`.
+        manifests: paths or patterns of the manifests that `runs` lists.
+        rates_are_tables: copy the small versioned tables into the database, instead of views.
+    """
+    for view, table in DATA_VIEWS.items():
+        _create_relation(con, "view", view, table, snapshot, paths_of)
+    for name, table in RATE_TABLES.items():
+        _create_relation(con, "table" if rates_are_tables else "view", name, table, snapshot, paths_of)
+    con.execute("create view rates as select * from rates_history where superseded_at is null")
+    _create_days(con, snapshot)
+    con.execute(_RUNS_SQL.format(manifests=_manifest_scan(manifests)))
+    rating.install(con)
+    for file in _view_files():
+        engine.create_view(con, file.name.removesuffix(".sql"))
+    _comment(con)
+
+
+def literal(text: str | Path) -> str:
+    """A string literal of SQL.
+
+    >>> print(literal("it's"))
+    'it''s'
+    """
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _list(paths: Sequence[str]) -> str:
+    return "[" + ", ".join(literal(path) for path in paths) + "]"
+
+
+def _manifest_scan(manifests: Sequence[str]) -> str:
+    columns = ", ".join(f"{name}: {literal(kind)}" for name, kind in _RUN_COLUMNS.items())
+    options = f"columns = {{{columns}}}, maximum_object_size = {_MANIFEST_BYTES}, hive_partitioning = false"
+    return f"read_json({_list(manifests)}, {options})"
+
+
+def _create_relation(
+    con: duckdb.DuckDBPyConnection,
+    kind: str,
+    name: str,
+    table: str,
+    snapshot: Snapshot,
+    paths_of: Callable[[str], Sequence[str]],
+) -> None:
+    if snapshot.files(table):
+        # A view cannot have bound parameters; the paths are quoted by literal().
+        select = f"select * from read_parquet({_list(paths_of(table))}, hive_partitioning = false)"  # noqa: S608
+    elif table in TABLES:
+        columns = ", ".join(f"null::{duckdb_type(column.dtype)} as {column.name}" for column in TABLES[table])
+        select = f"select {columns} where false"
+    else:
+        return
+    con.execute(f"create {kind} {name} as {select}")
+
+
+def _create_days(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    con.execute("create table days (day date, rate_version bigint)")
+    rows = [row for day, facts in sorted(snapshot.manifest.get("days", {}).items()) for row in _versions_of(day, facts)]
+    if rows:
+        con.execute(
+            "insert into days select unnest(?::date[]), unnest(?::bigint[])", [list(c) for c in zip(*rows, strict=True)]
+        )
+
+
+def _versions_of(day: str, facts: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """The version a day was rated with, and the later ones at which something of it found its rate."""
+    versions = {facts.get("rate_version"), *facts.get("healed", [])} - {None}
+    return [(day, version) for version in sorted(versions)]
+
+
+def _view_files() -> list[Traversable]:
+    files = [file for file in engine.sql_folder().joinpath("views").iterdir() if file.name.endswith(".sql")]
+    # `meters` exists already: the rating macros need it.
+    return sorted((file for file in files if file.name != "meters.sql"), key=lambda file: file.name)
+
+
+def meanings() -> dict[str, str]:
+    """What a column of that name means, wherever it appears; the rollups' own words win."""
+    found: dict[str, str] = {}
+    for table in ("rollups", *TABLES):
+        for column in TABLES[table]:
+            if column.meaning:
+                found.setdefault(column.name, column.meaning)
+    return found
+
+
+def _comment(con: duckdb.DuckDBPyConnection) -> None:
+    own = {
+        (view, column.name): column.meaning
+        for view, table in (DATA_VIEWS | RATE_TABLES).items()
+        for column in TABLES.get(table, ())
+    }
+    own |= {(view, name): text for view, texts in _OWN_MEANINGS.items() for name, text in texts.items()}
+    shared = meanings()
+    rows = con.execute("select table_name, column_name from duckdb_columns() where not internal").fetchall()
+    statements = []
+    for relation, column in rows:
+        text = own.get((relation, column)) or shared.get(column)
+        if text:
+            statements.append(f'comment on column {relation}."{column}" is {literal(text)}')
+    con.execute("; ".join(statements))

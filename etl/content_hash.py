@@ -1,0 +1,58 @@
+"""The content hash: a fixed 64-bit hash of a record's instant, model, tier and quantities.
+
+It tells a duplicate from a conflict and settles ties between conflicts, so it must never change between versions,
+machines or batch sizes. Hence our own arithmetic (the finaliser of SplitMix64) instead of a library's hash function,
+which promises no such thing. Absent and zero quantities are the same content.
+Source: docs/decisions/0004-content-hash.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from etl.meters import QUANTITY_COLUMNS
+
+_Words = npt.NDArray[np.uint64]
+
+
+def content_hash(frame: pl.DataFrame) -> pl.Series:
+    """Hash each row of a frame with USAGE's `occurred_at`, `model`, `tier`, `requests` and any quantity columns."""
+    total = np.zeros(frame.height, dtype=np.uint64)
+    for name in ("model", "tier"):
+        total += _mixed(_text_words(frame[name]), _salt(name))
+    for name in ("occurred_at", "requests", *(column for column, _, _ in QUANTITY_COLUMNS)):
+        if name not in frame.columns or frame[name].null_count() == frame.height:
+            continue
+        words = frame[name].cast(pl.Int64).fill_null(0).to_numpy().view(np.uint64)
+        if words.any():
+            total += np.where(words == 0, np.uint64(0), _mixed(words, _salt(name)))
+    return pl.Series("content_hash", _mixed(total, _salt("content")).view(np.int64))
+
+
+def _salt(name: str) -> np.uint64:
+    return np.uint64(_word(name))
+
+
+def _word(text: str | None) -> int:
+    if text is None:
+        return 0
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _text_words(texts: pl.Series) -> _Words:
+    """A word for each text; few distinct ones, so each is hashed once."""
+    distinct = texts.unique()
+    words: dict[Any, int] = {text: _word(text) for text in distinct}
+    return texts.replace_strict(words, return_dtype=pl.UInt64).to_numpy()
+
+
+def _mixed(words: _Words, salt: np.uint64) -> _Words:
+    mixed = words + salt
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

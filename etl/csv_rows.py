@@ -1,0 +1,156 @@
+"""Read a CSV input into raw rows, row by row, strictly: nothing is padded, guessed or shifted.
+
+A quoted field may hold line breaks. A quote that is never closed costs its own line only; what follows is read on.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from etl.errors import InputRefused
+from etl.framing import LINE_BYTES_MAX
+from etl.json_lines import ChunkRead, Raw, fingerprint, raw_frame
+from etl.shapes import Shape
+from etl.sources import SOURCES
+from etl.sources.base import Source
+
+BATCH_ROWS = 50_000
+# A quoted field that spans more lines than this was never closed.
+QUOTED_LINES_MAX = 1000
+STATEMENT_HEADERS = ({"start_time", "amount_value"}, {"usage_date_utc", "cost_usd"})
+
+
+@dataclass(frozen=True)
+class CsvLine:
+    """One physical line: its number, offset, bytes without terminator, and whether it had one."""
+
+    number: int
+    offset: int
+    content: bytes
+    is_ended: bool
+
+    def place(self) -> tuple[int, int, str]:
+        """Byte offset, byte length and SHA-256."""
+        return self.offset, len(self.content), hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass
+class CsvRead(ChunkRead):
+    """As a chunk of JSON lines, with the place of each line that may be needed for a reject."""
+
+    lines: dict[int, CsvLine] = field(default_factory=dict)
+
+
+def header_of(first_line: bytes) -> list[str]:
+    """Split a header line into column names.
+
+    Raises:
+        InputRefused: it is not UTF-8, has an unclosed quote, or names a column twice.
+    """
+    try:
+        names = next(csv.reader([first_line.decode()], strict=True), [])
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputRefused("invalid_header", f"line 1 is no CSV header ({error})") from error
+    names = [name.strip() for name in names]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise InputRefused("invalid_header", f"line 1 names the column {doubled[0]!r} twice")
+    return names
+
+
+def source_of(header: list[str], only: Source | None) -> Source:
+    """Find the source whose columns the header has.
+
+    Raises:
+        InputRefused: none has, or it is a statement.
+    """
+    names = set(header)
+    if any(statement <= names for statement in STATEMENT_HEADERS):
+        raise InputRefused("statement", "is the provider's bill, not usage; give it to `costroll reconcile`")
+    for source in (only,) if only else SOURCES:
+        if source.columns and source.columns <= names:
+            return source
+    seen = ", ".join(header[:6]) + (", ..." if len(header) > 6 else "")
+    raise InputRefused(
+        "unknown_format", f"its CSV columns ({seen}) are those of no known format; see `costroll formats`"
+    )
+
+
+def read_rows(header: list[str], source: Source, lines: Iterator[CsvLine]) -> Iterator[CsvRead]:
+    """Read data rows in batches of `BATCH_ROWS`."""
+    shape = Shape(source)
+    read, rows = CsvRead(), []
+    for line, cells, problem in _records(lines, read):
+        read.lines[line.number] = line
+        if problem is None and len(cells) != len(header):
+            problem = "invalid_csv"
+        if problem is None and not line.is_ended:
+            problem = "torn_tail"
+        if problem is None:
+            rows.append(_raw_row(dict(zip(header, cells, strict=True)), source, line.number))
+        else:
+            read.decided.append((line.number, "rejected", problem))
+        if len(rows) >= BATCH_ROWS:
+            yield _batch(read, rows, shape)
+            read, rows = CsvRead(), []
+    yield _batch(read, rows, shape)
+
+
+def _raw_row(cells: dict[str, str], source: Source, number: int) -> dict[str, object]:
+    mark = None
+    if source.kind == "request" and not cells.get(source.texts["request_id"]):
+        mark = fingerprint({name: cell for name, cell in cells.items() if cell})
+    return {**cells, "line_number": number, "problem": None, "fingerprint": mark}
+
+
+def _batch(read: CsvRead, rows: list[dict[str, object]], shape: Shape) -> CsvRead:
+    if rows:
+        read.raws.append(Raw(shape, raw_frame(rows)))
+    return read
+
+
+def _records(lines: Iterator[CsvLine], read: CsvRead) -> Iterator[tuple[CsvLine, list[str], str | None]]:
+    """Yield each record's first line, its cells, and the reason to reject it, if any."""
+    waiting: list[CsvLine] = []  # lines taken back from a quote that was never closed
+    while True:
+        line = waiting.pop(0) if waiting else next(lines, None)
+        if line is None:
+            return
+        if not line.content.strip():
+            read.blank_lines += 1
+            continue
+        record = [line]
+        while _is_open(record) and len(record) < QUOTED_LINES_MAX:
+            following = waiting.pop(0) if waiting else next(lines, None)
+            if following is None:
+                break
+            record.append(following)
+        if _is_open(record):
+            waiting = record[1:] + waiting
+            yield line, [], "invalid_csv"
+            continue
+        cells, problem = _cells(b"\n".join(part.content for part in record))
+        last = record[-1]
+        yield CsvLine(line.number, line.offset, b"\n".join(p.content for p in record), last.is_ended), cells, problem
+
+
+def _is_open(record: list[CsvLine]) -> bool:
+    return sum(line.content.count(b'"') for line in record) % 2 == 1
+
+
+def _cells(content: bytes) -> tuple[list[str], str | None]:
+    if len(content) > LINE_BYTES_MAX:
+        return [], "line_too_long"
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return [], "invalid_utf8"
+    if "\x00" in text:
+        return [], "invalid_csv"
+    try:
+        return next(csv.reader(text.splitlines(keepends=True) if '"' in text else [text], strict=True)), None
+    except csv.Error:
+        return [], "invalid_csv"

@@ -1,0 +1,59 @@
+"""Open DuckDB the way Costroll needs it, and find the SQL files.
+
+The SQL is source code and lives in `sql/`, one statement in one file: see sql/README.md.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+import duckdb
+
+# Sessions must not depend on the host's time zone, and must never reach for the network.
+_SETTINGS = (
+    "SET TimeZone = 'UTC'",
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET enable_progress_bar = false",
+)
+
+
+def connect(threads: int | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory database.
+
+    Args:
+        threads: how many cores to use; None leaves it to DuckDB.
+        memory_limit: such as `2GB`; None leaves it to DuckDB.
+    """
+    config: dict[str, str | bool | int | float | list[str]] = {}
+    if threads is not None:
+        config["threads"] = threads
+    if memory_limit is not None:
+        config["memory_limit"] = memory_limit
+    con = duckdb.connect(":memory:", config=config)
+    for setting in _SETTINGS:
+        con.execute(setting)
+    return con
+
+
+def sql_folder() -> Traversable:
+    """The folder of SQL files: inside the package when installed from a wheel, else beside it in the checkout."""
+    installed = resources.files("etl").joinpath("sql")
+    return installed if installed.is_dir() else resources.files("etl").joinpath("..", "sql")
+
+
+@cache
+def sql(name: str) -> str:
+    """The text of `sql/<name>.sql`, such as `rated` or `views/daily_costs`.
+
+    Raises:
+        FileNotFoundError: there is no such file; the package is not complete.
+    """
+    return sql_folder().joinpath(*f"{name}.sql".split("/")).read_text(encoding="utf-8")
+
+
+def create_view(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Create the view of `sql/views/<name>.sql`; the file holds its SELECT."""
+    con.execute(f"CREATE OR REPLACE VIEW {name} AS {sql(f'views/{name}')}")

@@ -1,0 +1,290 @@
+"""Own the bytes of one input: open it once, decompress it with its checksums, hash it, cut it at line ends.
+
+Nothing is lost here: the chunks of an input, joined, are its decompressed content.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import stat
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import zstandard
+
+from etl.errors import InputRefused
+
+CHUNK_BYTES = 16 << 20
+LINE_BYTES_MAX = 16 << 20
+# What the smallest sensible log cannot reach and what no honest log exceeds (gzip's own limit is 1032:1).
+RATIO_MAX = 1000
+RATIO_APPLIES_ABOVE_BYTES = 1 << 30
+
+GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGICS = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n, 0x2A, 0x4D, 0x18]) for n in range(16)))
+ARCHIVE_MAGICS = {
+    b"PK\x03\x04": "zip",
+    b"\xfd7zXZ\x00": "xz",
+    b"BZh": "bzip2",
+    b"7z\xbc\xaf": "7-Zip",
+    b"PAR1": "Parquet",
+}
+WIDE_BOMS = {b"\xff\xfe\x00\x00": "UTF-32", b"\x00\x00\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+UTF8_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One thing to read. `path` is None for standard input."""
+
+    name: str
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Whole lines of one input.
+
+    Attributes:
+        data: the bytes; ends with a line end unless it is the input's last.
+        first_line: 1-based number of its first physical line.
+        offset: of its first byte in the decompressed content.
+        is_overlong: it is one line of more than `LINE_BYTES_MAX` bytes, and `data` is empty.
+        length: bytes, also of an overlong line, line end included.
+        sha256: of an overlong line, without its line end.
+    """
+
+    data: bytes
+    first_line: int
+    offset: int
+    length: int
+    is_overlong: bool = False
+    sha256: str | None = None
+
+
+@dataclass
+class Content:
+    """What was learned while an input was read; complete once its chunks are exhausted."""
+
+    input: Input
+    stored_bytes: int = 0
+    content_bytes: int = 0
+    lines: int = 0
+    sha256: str = ""
+    status: os.stat_result | None = None
+    _hash: hashlib._Hash = field(default_factory=hashlib.sha256, repr=False)
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the decompressed content in order, hashing it.
+
+        Raises:
+            InputRefused: it cannot be opened, is no regular file, is damaged, or changed while it was read.
+        """
+        with _open(self.input) as stream:
+            before = os.fstat(stream.fileno()) if self.input.path is not None else None
+            self.status = before
+            counted = _Counted(stream, self, before.st_size if before else None)
+            head = counted.read(1 << 16)
+            for block in _decompressed(head, counted):
+                self._hash.update(block)
+                self.content_bytes += len(block)
+                _refuse_bomb(self)
+                yield block
+            if before is not None:
+                _refuse_change(before, os.fstat(stream.fileno()), self.input)
+        self.sha256 = self._hash.hexdigest()
+
+    def chunks(self, head: bytes, rest: Iterator[bytes], offset: int = 0) -> Iterator[Chunk]:
+        """Cut blocks at line ends; a line above `LINE_BYTES_MAX` is passed over in a chunk of its own.
+
+        Args:
+            head: bytes already taken from `rest`.
+            rest: the other blocks.
+            offset: where `head` begins in the content: behind a byte order mark.
+        """
+        parts, held = [head], len(head)
+        for block in rest:
+            parts.append(block)
+            held += len(block)
+            if held < CHUNK_BYTES:
+                continue
+            carry = b"".join(parts)
+            cut = carry.rfind(b"\n") + 1
+            if cut:
+                yield self._chunk(carry[:cut], offset)
+                carry, offset = carry[cut:], offset + cut
+            elif len(carry) > LINE_BYTES_MAX:
+                chunk, carry = self._overlong(carry, rest, offset)
+                offset += chunk.length
+                yield chunk
+            parts, held = [carry], len(carry)
+        if held:
+            yield self._chunk(b"".join(parts), offset)
+
+    def _chunk(self, data: bytes, offset: int) -> Chunk:
+        first = self.lines + 1
+        self.lines += data.count(b"\n") + (not data.endswith(b"\n"))
+        return Chunk(data, first, offset, len(data))
+
+    def _overlong(self, carry: bytes, rest: Iterator[bytes], offset: int) -> tuple[Chunk, bytes]:
+        digest, length, tail = hashlib.sha256(), 0, b""
+        for block in _with_first(carry, rest):
+            end = block.find(b"\n")
+            if end >= 0:
+                digest.update(block[:end].removesuffix(b"\r"))
+                length, tail = length + end + 1, block[end + 1 :]
+                break
+            digest.update(block)
+            length += len(block)
+        self.lines += 1
+        return Chunk(b"", self.lines, offset, length, True, digest.hexdigest()), tail
+
+
+def _with_first(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+class _Counted:
+    """A raw stream that counts what is taken from it and stops at the size the file had when it was opened."""
+
+    def __init__(self, stream: BinaryIO, content: Content, limit: int | None) -> None:
+        self._stream, self._content, self._limit = stream, content, limit
+
+    def read(self, size: int = -1) -> bytes:
+        if self._limit is not None:
+            left = self._limit - self._content.stored_bytes
+            size = left if size < 0 else min(size, left)
+        try:
+            data = self._stream.read(size)
+        except OSError as error:
+            raise InputRefused("unreadable", f"reading failed: {error.strerror}") from error
+        self._content.stored_bytes += len(data)
+        return data
+
+
+def _open(source: Input) -> BinaryIO:
+    if source.path is None:
+        return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    try:
+        # O_NONBLOCK: a FIFO without a writer must not hold up the night before fstat can refuse it.
+        descriptor = os.open(source.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputRefused("unreadable", f"cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputRefused("not_a_file", "not a regular file; give files, folders or - for standard input")
+    return os.fdopen(descriptor, "rb", buffering=0)
+
+
+def _refuse_change(before: os.stat_result, after: os.stat_result, source: Input) -> None:
+    """Refuse a file that was truncated or rewritten under us; one that only grew is read up to its old size."""
+    if after.st_size < before.st_size:
+        raise InputRefused("changed_while_read", "truncated while it was read; run again when it is complete")
+    assert source.path is not None
+    try:
+        now = os.stat(source.path)
+    except OSError:
+        return  # removed or rotated away: what was read is whole
+    same_size = after.st_size == before.st_size
+    if (
+        (now.st_dev, now.st_ino) == (before.st_dev, before.st_ino)
+        and same_size
+        and after.st_mtime_ns != before.st_mtime_ns
+    ):
+        raise InputRefused("changed_while_read", "rewritten while it was read; run again when it is complete")
+
+
+def _refuse_bomb(content: Content) -> None:
+    too_much = content.content_bytes > RATIO_APPLIES_ABOVE_BYTES
+    if too_much and content.content_bytes > RATIO_MAX * max(content.stored_bytes, 1):
+        raise InputRefused("decompression_bomb", f"decompresses to more than {RATIO_MAX} times its size")
+
+
+def _decompressed(head: bytes, stream: _Counted) -> Iterator[bytes]:
+    if head.startswith(GZIP_MAGIC):
+        return _gunzip(_Peeked(head, stream))
+    if head.startswith(ZSTD_MAGICS):
+        return _unzstd(_Peeked(head, stream))
+    for magic, kind in ARCHIVE_MAGICS.items():
+        if head.startswith(magic):
+            raise InputRefused("unsupported_archive", f"{kind} is not read; give .jsonl, .csv, .json, .gz or .zst")
+    return _plain(_Peeked(head, stream))
+
+
+class _Peeked:
+    """A stream with its first bytes put back."""
+
+    def __init__(self, head: bytes, stream: _Counted) -> None:
+        self._head, self._stream = head, stream
+
+    def read(self, size: int = -1) -> bytes:
+        if self._head:
+            data, self._head = self._head, b""
+            if size >= 0:
+                data, self._head = data[:size], data[size:]
+            return data
+        return self._stream.read(size)
+
+
+def _plain(stream: _Peeked) -> Iterator[bytes]:
+    while block := stream.read(CHUNK_BYTES):
+        yield block
+
+
+def _gunzip(stream: _Peeked) -> Iterator[bytes]:
+    reader = gzip.GzipFile(fileobj=stream, mode="rb")  # type: ignore[call-overload]  # it only needs read()
+    try:
+        while block := reader.read(CHUNK_BYTES):
+            yield block
+    except EOFError as error:
+        raise InputRefused("truncated_gzip", "ends in the middle of its gzip stream; copy it again") from error
+    except (gzip.BadGzipFile, zlib.error, OSError) as error:
+        raise InputRefused("corrupt_gzip", f"its gzip stream is damaged ({error}); copy it again") from error
+
+
+def _unzstd(stream: _Peeked) -> Iterator[bytes]:
+    """Decompress frame after frame; python-zstandard verifies each frame's checksum."""
+    # Small steps: a crafted frame expands each of them up to 32,000 times.
+    step = 4096
+    pending = stream.read(step)
+    while pending:
+        decompressor = zstandard.ZstdDecompressor().decompressobj()
+        while not decompressor.eof:
+            if not pending and not (pending := stream.read(step)):
+                raise InputRefused("truncated_zstd", "ends in the middle of its zstd stream; copy it again")
+            try:
+                block = decompressor.decompress(pending)
+            except zstandard.ZstdError as error:
+                raise InputRefused("corrupt_zstd", f"its zstd stream is damaged ({error}); copy it again") from error
+            pending = decompressor.unused_data if decompressor.eof else b""
+            if block:
+                yield block
+        pending = pending or stream.read(step)
+
+
+def refuse_unreadable_text(head: bytes) -> None:
+    """Refuse content that is no UTF-8 text, by its first bytes.
+
+    Raises:
+        InputRefused: `empty_file`, `wrong_encoding` or `not_text`.
+    """
+    if not head:
+        raise InputRefused("empty_file", "has no bytes at all; was the export cut short?")
+    for bom, encoding in WIDE_BOMS.items():
+        if head.startswith(bom):
+            raise InputRefused("wrong_encoding", f"is {encoding}; save it as UTF-8")
+    sample = head[:8192]
+    if sample.count(0) * 3 > len(sample):
+        raise InputRefused("wrong_encoding", "looks like UTF-16 or UTF-32, or is blank space; save it as UTF-8")
+    controls = len(sample) - len(sample.translate(None, bytes(set(range(32)) - {0, 9, 10, 13})))
+    if controls and sample.lstrip()[:1] not in (b"{", b"["):
+        raise InputRefused("not_text", "is binary, not text; give .jsonl, .csv or .json exports")
+    if b"\n" not in sample and sample.count(b"\r") > 1:
+        raise InputRefused("cr_line_ends", "its lines end in CR alone; save it with LF or CRLF line ends")

@@ -1,0 +1,106 @@
+"""Turn the paths on the command line into inputs, in an order that does not depend on the file system.
+
+A folder gives its `.jsonl`, `.ndjson`, `.json` and `.csv` files, also `.gz` and `.zst`; never hidden ones or a warehouse.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from etl.errors import UsageError
+from etl.framing import Input
+
+ENDINGS = (".jsonl", ".ndjson", ".json", ".csv")
+COMPRESSED = (".gz", ".zst")
+
+
+@dataclass
+class Found:
+    """The inputs, those refused at sight (name, code, text), and how many other files a folder held."""
+
+    inputs: list[Input] = field(default_factory=list)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
+    other_files: int = 0
+
+
+def find(paths: Sequence[str]) -> Found:
+    """Find the inputs that the paths name.
+
+    A literal path beats a glob. `-` is standard input.
+
+    Raises:
+        UsageError: no path names anything.
+    """
+    found = Found()
+    seen: set[Path] = set()
+    for path in paths:
+        if path == "-":
+            found.inputs.append(Input("-", None))
+        elif os.path.lexists(path):
+            _take(Path(path), found, seen)
+        elif matches := sorted(glob.glob(path, recursive=True)):
+            for match in matches:
+                _take(Path(match), found, seen)
+        else:
+            found.refused.append((path, "unreadable", "there is no such file or folder"))
+    if (
+        not found.inputs
+        and len(found.refused) == len(paths)
+        and all(code == "unreadable" for _, code, _ in found.refused)
+    ):
+        names = ", ".join(name for name, _, _ in found.refused)
+        raise UsageError(
+            f"no PATH names anything: {names}\nGive files, folders, globs in quotes, or - for standard input."
+        )
+    return found
+
+
+def _take(path: Path, found: Found, seen: set[Path]) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        code = "not_a_file" if path.is_symlink() else "unreadable"
+        found.refused.append((str(path), code, f"cannot be read: {error.strerror}"))
+        return
+    if stat.S_ISDIR(mode):
+        for file in _files(path, found):
+            _take(file, found, seen)
+    elif not stat.S_ISREG(mode):
+        found.refused.append((str(path), "not_a_file", "is a device, FIFO or socket; give files, folders or -"))
+    elif (resolved := path.resolve()) not in seen:
+        seen.add(resolved)
+        found.inputs.append(Input(str(path), path))
+
+
+def _files(folder: Path, found: Found) -> Iterator[Path]:
+    """The folder's files by name, folders below it included; links to folders are not followed."""
+    if (folder / "current").is_symlink() and (folder / "snapshots").is_dir():
+        return
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        found.refused.append((str(folder), "unreadable", f"cannot be listed: {error.strerror}"))
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(Path(entry.path), found)
+        elif entry.is_dir():
+            found.other_files += 1
+        elif _is_log(entry.name):
+            yield Path(entry.path)
+        else:
+            found.other_files += 1
+
+
+def _is_log(name: str) -> bool:
+    lower = name.lower()
+    for ending in COMPRESSED:
+        lower = lower.removesuffix(ending)
+    return lower.endswith(ENDINGS)

@@ -1,0 +1,228 @@
+"""The ledger: which candidates are new, which are already counted, and which contradict what is counted.
+
+Grain: the candidates of one day, all inputs of a run together. Days are settled from the latest to the earliest, since
+within a run the later of two contradicting records stands. The rules are those of docs/fates.md, "Identity".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+KEY = ("account_id", "provider", "request_id")
+DIMENSIONS = ("project_id", "user_id", "api_key_id", "model", "tier")
+_PLACE = ("input_sha256", "line_number")
+
+
+@dataclass
+class Settled:
+    """What became of a day's candidates.
+
+    Attributes:
+        accepted: the rows to publish, in the order of input and line.
+        fates: every other candidate, with `fate` and `reason`; a conflict with `kept_content_hash`.
+        displaced: identities (`KEY`) of published rows that must make way for fuller ones.
+    """
+
+    accepted: pl.DataFrame
+    fates: list[pl.DataFrame] = field(default_factory=list)
+    displaced: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict.fromkeys(KEY, pl.String)))
+
+
+def settle(candidates: pl.DataFrame, published: pl.DataFrame, settled_later: pl.DataFrame, *, replace: bool) -> Settled:
+    """Settle one day.
+
+    Args:
+        candidates: this run's records of the day, with every column of USAGE and `interval_end`.
+        published: `KEY`, `day`, `source_kind`, `content_hash`, `requests`, `tokens`, `width` and DIMENSIONS of the rows
+            already published for this day and the days beside it.
+        settled_later: `KEY` and `content_hash` of the requests that this run accepted for the following day.
+        replace: take aggregates of another width or grouping instead of those published.
+    """
+    day = candidates["day"][0]
+    candidates = _with_occurrence_numbers(candidates).sort(*_PLACE, maintain_order=True)
+    requests = candidates.filter(pl.col("source_kind") == "request")
+    aggregates = candidates.filter(pl.col("source_kind") == "aggregate")
+    settled = _settle_requests(requests, published.filter(pl.col("source_kind") == "request"), settled_later)
+    if aggregates.height or published.height:
+        _settle_aggregates(settled, aggregates, published.filter(pl.col("day") == day), replace=replace)
+    return settled
+
+
+def _with_occurrence_numbers(candidates: pl.DataFrame) -> pl.DataFrame:
+    """Number the equal records without id within their input: true repeats stay, re-exports meet."""
+    if not candidates["is_fingerprint"].any():
+        return candidates
+    number = pl.col("line_number").cum_count().over("input_sha256", "request_id").cast(pl.String)
+    return candidates.sort(*_PLACE, maintain_order=True).with_columns(
+        request_id=pl.when("is_fingerprint").then(pl.col("request_id") + "#" + number).otherwise("request_id")
+    )
+
+
+def _settle_requests(candidates: pl.DataFrame, published: pl.DataFrame, settled_later: pl.DataFrame) -> Settled:
+    """First against what is counted already, then within the run: a repeat is measured against what stands."""
+    fates = []
+    for counted in (published.select(*KEY, "content_hash"), settled_later):
+        if counted.is_empty() or candidates.is_empty():
+            continue
+        met = counted.group_by(*KEY).agg(pl.col("content_hash").max().alias("kept_content_hash"))
+        joined = candidates.join(met, on=KEY, how="left", nulls_equal=True, maintain_order="left")
+        is_known = pl.col("kept_content_hash").is_not_null()
+        fates += _fated(joined.filter(is_known))
+        candidates = joined.filter(~is_known).drop("kept_content_hash")
+    candidates, again = _apart(candidates, _best_of_run(candidates))
+    return Settled(candidates, fates + again)
+
+
+def _best_of_run(candidates: pl.DataFrame) -> pl.DataFrame | None:
+    """For each identity met more than once, the content that stands; None if there is no such identity."""
+    repeated = candidates.filter(pl.col("request_id").is_duplicated())
+    if repeated.is_empty():
+        return None
+    order = repeated.sort(
+        "occurred_at", "content_hash", *_PLACE, descending=[True, True, False, False], maintain_order=True
+    )
+    return order.group_by(*KEY, maintain_order=True).agg(
+        pl.col("content_hash").first().alias("kept_content_hash"),
+        pl.col("row").first().alias("kept_row"),
+    )
+
+
+def _apart(candidates: pl.DataFrame, best: pl.DataFrame | None) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Part the rows that stand from those that repeat or contradict them."""
+    if best is None:
+        return candidates, []
+    joined = candidates.join(best, on=KEY, how="left", nulls_equal=True, maintain_order="left")
+    stands = pl.col("kept_row").is_null() | (pl.col("kept_row") == pl.col("row"))
+    losers = joined.filter(~stands)
+    return joined.filter(stands).drop("kept_row", "kept_content_hash"), _fated(losers.drop("kept_row"))
+
+
+def _fated(rows: pl.DataFrame) -> list[pl.DataFrame]:
+    """Duplicates have the content that is counted; conflicts have another."""
+    same = pl.col("content_hash") == pl.col("kept_content_hash")
+    return [
+        frame
+        for frame in (
+            rows.filter(same).with_columns(fate=pl.lit("duplicate"), reason=pl.lit("same_content")),
+            rows.filter(~same).with_columns(fate=pl.lit("conflict"), reason=pl.lit("content_differs")),
+        )
+        if frame.height
+    ]
+
+
+def _settle_aggregates(settled: Settled, candidates: pl.DataFrame, published: pl.DataFrame, *, replace: bool) -> None:
+    """Settle a day's aggregates against its requests and against one another; adds to `settled`."""
+    is_request = pl.col("source_kind") == "request"
+    by_requests = pl.concat(
+        [
+            settled.accepted.select("account_id", "provider"),
+            published.filter(is_request).select("account_id", "provider"),
+        ]
+    ).unique()
+    published = published.filter(~is_request)
+    displaced = [published.join(by_requests, on=("account_id", "provider"), how="semi", nulls_equal=True).select(KEY)]
+    candidates, fates = _without(candidates, by_requests, "excluded", "counted_by_requests")
+    settled.fates += fates
+    if candidates.height:
+        candidates, overlapping, replaced = _one_grouping(candidates, published, replace=replace)
+        settled.fates += overlapping
+        displaced.append(replaced)
+        published = published.join(replaced, on=KEY, how="anti", nulls_equal=True)
+        accepted, fates, fuller = _largest(candidates, published)
+        settled.fates += fates
+        displaced.append(fuller)
+        settled.accepted = pl.concat([settled.accepted, accepted], how="diagonal")
+    settled.displaced = pl.concat(displaced).unique()
+
+
+def _without(
+    candidates: pl.DataFrame, keys: pl.DataFrame, fate: str, reason: str
+) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    on = keys.columns
+    met = candidates.join(keys, on=on, how="semi", nulls_equal=True, maintain_order="left")
+    if met.is_empty():
+        return candidates, []
+    rest = candidates.join(keys, on=on, how="anti", nulls_equal=True, maintain_order="left")
+    return rest, [met.with_columns(fate=pl.lit(fate), reason=pl.lit(reason))]
+
+
+def _one_grouping(
+    candidates: pl.DataFrame, published: pl.DataFrame, *, replace: bool
+) -> tuple[pl.DataFrame, list[pl.DataFrame], pl.DataFrame]:
+    """Keep one grouping and width for each account and provider: the published one, else the finest of this run.
+
+    Two groupings of the same usage would count it twice.
+
+    Returns:
+        The candidates of that grouping, the others as rejected, and the identities of published rows to displace.
+    """
+    candidates, published = _with_grouping(candidates, ("input_sha256",)), _with_grouping(published, ())
+    on = ("account_id", "provider")
+    finest = (
+        candidates.select(*on, "grouping", "width")
+        .unique()
+        .sort(pl.col("grouping").str.count_matches("1"), "grouping", "width", descending=[True, True, False])
+        .group_by(*on, maintain_order=True)
+        .first()
+    )
+    standing = published.select(*on, "grouping", "width").unique(subset=on, keep="any")
+    if replace:
+        other = published.join(finest, on=(*on, "grouping", "width"), how="anti", nulls_equal=True)
+        replaced = other.join(finest, on=on, how="semi", nulls_equal=True).select(KEY)
+        chosen = finest
+    else:
+        replaced = published.select(KEY).clear()
+        chosen = pl.concat([standing, finest.join(standing, on=on, how="anti", nulls_equal=True)])
+    keep = (*on, "grouping", "width")
+    kept = candidates.join(chosen, on=keep, how="semi", nulls_equal=True, maintain_order="left")
+    others = candidates.join(chosen, on=keep, how="anti", nulls_equal=True, maintain_order="left")
+    fates = (
+        [others.with_columns(fate=pl.lit("rejected"), reason=pl.lit("overlapping_aggregate"))] if others.height else []
+    )
+    return kept, fates, replaced
+
+
+def _with_grouping(rows: pl.DataFrame, also_by: tuple[str, ...]) -> pl.DataFrame:
+    """Add `grouping`: for each dimension 1 if any row of the account and provider has it, as in `11010`."""
+    over = ("account_id", "provider", "width", *also_by)
+    marks = [pl.col(name).is_not_null().any().over(over).cast(pl.Int8).cast(pl.String) for name in DIMENSIONS]
+    return rows.with_columns(grouping=pl.concat_str(marks))
+
+
+def _largest(
+    candidates: pl.DataFrame, published: pl.DataFrame
+) -> tuple[pl.DataFrame, list[pl.DataFrame], pl.DataFrame]:
+    """Of each aggregate the state with the most requests, then tokens, then the larger hash."""
+    size = ("requests", "tokens", "content_hash")
+    order = candidates.sort(*size, *_PLACE, descending=[True, True, True, False, False], maintain_order=True)
+    best = order.group_by(*KEY, maintain_order=True).agg(
+        pl.col("content_hash").first().alias("kept_content_hash"), pl.col("row").first().alias("kept_row")
+    )
+    joined = candidates.join(best, on=KEY, how="left", nulls_equal=True, maintain_order="left")
+    is_best = pl.col("row") == pl.col("kept_row")
+    fates = _superseded(joined.filter(~is_best).drop("kept_row"))
+    standing = published.select(*KEY, *(pl.col(name).alias(f"standing_{name}") for name in size))
+    best_rows = joined.filter(is_best).drop("kept_row", "kept_content_hash")
+    joined = best_rows.join(standing, on=KEY, how="left", nulls_equal=True, maintain_order="left")
+    is_larger = pl.struct(requests="requests", tokens="tokens", content_hash="content_hash") != pl.struct(
+        requests="standing_requests", tokens="standing_tokens", content_hash="standing_content_hash"
+    )
+    for name in reversed(size):
+        ours, theirs = pl.col(name), pl.col(f"standing_{name}")
+        is_larger = pl.when(ours == theirs).then(is_larger).otherwise(ours > theirs)
+    is_larger = pl.col("standing_requests").is_null() | is_larger
+    known = joined.filter(~is_larger).with_columns(kept_content_hash=pl.col("standing_content_hash"))
+    accepted = joined.filter(is_larger)
+    fuller = accepted.filter(pl.col("standing_requests").is_not_null()).select(KEY)
+    extra = [f"standing_{name}" for name in size]
+    return accepted.drop(extra), fates + _superseded(known.drop(extra)), fuller
+
+
+def _superseded(rows: pl.DataFrame) -> list[pl.DataFrame]:
+    if rows.is_empty():
+        return []
+    same = pl.col("content_hash") == pl.col("kept_content_hash")
+    reason = pl.when(same).then(pl.lit("same_content")).otherwise(pl.lit("superseded"))
+    return [rows.with_columns(fate=pl.lit("duplicate"), reason=reason)]

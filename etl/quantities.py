@@ -1,0 +1,110 @@
+"""Aggregate usage before rating: cost is linear in quantity, so what has the same price is summed first.
+
+Grain: usage in, one row a record; quantities out, one row for each combination of what can change the price: day, stretch
+of time without a rate change, account, project, provider, model, tier, meter, caching status and context band.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import polars as pl
+
+from etl.errors import IntegrityError
+from etl.meters import CACHED, NOT_APPLICABLE, QUANTITY_COLUMNS, UNCACHED
+from etl.schema import polars_schema
+
+BIGINT_MAX = 2**63 - 1
+_GROUP = ("account_id", "project_id", "provider", "model", "tier", "source_kind", "is_estimated")
+USED_COLUMNS = (
+    *_GROUP, "day", "occurred_at", "prompt_tokens", "requests", *(column for column, _, _ in QUANTITY_COLUMNS)
+)  # fmt: skip
+
+
+def aggregate(
+    usage: pl.DataFrame, thresholds: Sequence[int], cuts: Sequence[datetime], rate_version: int | None
+) -> pl.DataFrame:
+    """Sum one day's usage into the table `quantities`.
+
+    Args:
+        usage: the day's rows, at least `USED_COLUMNS`.
+        thresholds: the card's context thresholds, ascending.
+        cuts: the instants during a day at which a rate changes, ascending.
+        rate_version: the version that the day keeps; None: the newest.
+
+    Raises:
+        IntegrityError: a sum does not fit 64 bits.
+    """
+    present = [
+        row for row in QUANTITY_COLUMNS if usage[row[0]].null_count() < usage.height and (usage[row[0]] != 0).any()
+    ]
+    _refuse_overflow(usage, [column for column, _, _ in present])
+    cached = [
+        column for column, _, status in QUANTITY_COLUMNS if status == CACHED and column in {c for c, _, _ in present}
+    ]
+    keyed = usage.with_columns(
+        rated_at=_stretch(usage, cuts),
+        prompt_over_tokens=_over(thresholds),
+        cached_is_split=pl.col("input_cached_tokens").is_not_null(),
+        requests_status=_requests_status(cached),
+    )
+    keys = ["day", *_GROUP, "rated_at", "prompt_over_tokens", "cached_is_split"]
+    sums = keyed.group_by(*keys, "requests_status").agg(pl.col("requests", *(column for column, _, _ in present)).sum())
+    tall = [sums.select(*keys, meter=pl.lit("requests"), caching_status="requests_status", quantity="requests")]
+    tall += [
+        sums.select(*keys, meter=pl.lit(meter), caching_status=pl.lit(status), quantity=column)
+        for column, meter, status in present
+    ]
+    schema = polars_schema("quantities")
+    quantities = (
+        pl.concat(tall)
+        .filter(pl.col("quantity") != 0)
+        .group_by(*keys, "meter", "caching_status")
+        .agg(pl.col("quantity").sum())
+        .with_columns(
+            rate_version=pl.lit(rate_version, pl.Int64),
+            accounting_period=pl.col("day").dt.strftime("%Y-%m"),
+            charge_class=pl.lit("usage"),
+        )
+    )
+    return quantities.select(schema.names()).cast(schema)
+
+
+def _stretch(usage: pl.DataFrame, cuts: Sequence[datetime]) -> pl.Expr:
+    """Midnight of the day, or the last cut at or before the record."""
+    midnight = pl.col("day").cast(pl.Datetime("us"))
+    day: date = usage["day"][0]
+    today = [cut for cut in cuts if cut.date() == day]
+    if not today:
+        return midnight
+    starts = pl.Series([datetime(day.year, day.month, day.day), *today], dtype=pl.Datetime("us"))
+    position = starts.search_sorted(usage["occurred_at"], side="right") - 1
+    return pl.lit(starts.gather(position))
+
+
+def _over(thresholds: Sequence[int]) -> pl.Expr:
+    """The largest threshold that the prompt is strictly above, else 0."""
+    over = pl.lit(0, pl.Int64)
+    for threshold in thresholds:
+        over = pl.when(pl.col("prompt_tokens") > threshold).then(threshold).otherwise(over)
+    return over.cast(pl.Int64)
+
+
+def _requests_status(cached: Sequence[str]) -> pl.Expr:
+    """`cached` for a request with any cached token; of an aggregate with some, which ones is not known."""
+    has_cached = pl.any_horizontal(pl.col(column).fill_null(0) > 0 for column in cached) if cached else pl.lit(False)
+    named = pl.when(pl.col("source_kind") == "request").then(pl.lit(CACHED)).otherwise(pl.lit(NOT_APPLICABLE))
+    return pl.when(has_cached).then(named).otherwise(pl.lit(UNCACHED))
+
+
+def _refuse_overflow(usage: pl.DataFrame, columns: Sequence[str]) -> None:
+    """Polars' sum wraps around silently; refuse a day whose largest count times its rows could."""
+    for column in ("requests", *columns):
+        largest = usage[column].max()
+        if (
+            isinstance(largest, int)
+            and largest * usage.height > BIGINT_MAX
+            and sum(usage[column].drop_nulls()) > BIGINT_MAX
+        ):
+            raise IntegrityError(f"{usage['day'][0]}: the sum of {column} does not fit 64 bits; nothing was published")

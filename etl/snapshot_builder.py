@@ -1,0 +1,200 @@
+"""The snapshot in the making: new files, the parent's files as hard links, the audit, the publishing rename.
+
+The caller holds the warehouse's lock; see `etl.warehouse` for the protocol as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from etl import __version__, audit, durable
+from etl.errors import IntegrityError, StorageError
+from etl.manifest import (
+    FORMAT_VERSION,
+    Snapshot,
+    day_of,
+    read_snapshot,
+    snapshot_name,
+    table_of,
+    totals_of,
+    write_manifest,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STAGING_PREFIX = ".staging-"
+_OWN_MEMBERS = {"format_version", "snapshot", "parent", "tool", "libraries", "created_at", "host", "files"}
+
+
+class SnapshotBuilder:
+    """A snapshot in the making; nothing of it can be seen before `commit`.
+
+    Every file of the parent is carried over as a hard link, unless it is dropped or a new file has its name.
+
+    Attributes:
+        number: of the snapshot to be.
+        staging: the folder it is built in.
+    """
+
+    def __init__(self, root: Path, parent: Snapshot | None) -> None:
+        """Start the snapshot after `parent` in the warehouse at `root`; `Warehouse.begin` does."""
+        self.number = parent.number + 1 if parent else 1
+        self.staging = root / f"{STAGING_PREFIX}{snapshot_name(self.number)}"
+        self._root = root
+        self._parent = parent
+        self._new: set[str] = set()
+        self._days: dict[str, Any] = {}
+        self._carried: dict[str, tuple[Path, dict[str, Any]]] = {}
+        if parent:
+            self.keep_from(parent)
+        durable.make_dir(self.staging)
+
+    def keep_from(self, snapshot: Snapshot) -> None:
+        """Carry over the files of `snapshot` instead of the parent's: the way back to an earlier state."""
+        self._carried = {entry["path"]: (snapshot.path, entry) for entry in snapshot.entries}
+        self._days = dict(snapshot.manifest.get("days", {}))
+
+    def drop(self, relative: str) -> None:
+        """Do not carry over this file of the parent."""
+        del self._carried[relative]
+
+    def new_file(self, relative: str) -> Path:
+        """Where to write a new file; its folders exist, the file does not.
+
+        Args:
+            relative: its name in the snapshot, such as `usage/2026-11-21/00000042.parquet`.
+        """
+        table_of(relative), day_of(relative)  # refuses a name that no reader would find
+        path = self.staging / relative
+        if relative in self._new:
+            raise ValueError(f"{relative} is already new in this snapshot")
+        durable.make_dir(path.parent)
+        self._new.add(relative)
+        return path
+
+    def write(self, relative: str, table: pa.Table) -> None:
+        """Write a table as a new Parquet file: the same rows give the same bytes."""
+        import pyarrow.parquet as pq
+
+        path = self.new_file(relative)
+        with durable.explained("write", path):
+            pq.write_table(table, path, compression="zstd", write_page_checksum=True, store_schema=False)
+
+    def discard(self) -> None:
+        """Give up: remove the staging folder."""
+        with suppress(StorageError):  # what stays behind is swept by the next run
+            durable.remove_tree(self.staging)
+
+    def commit(self, facts: dict[str, Any]) -> Snapshot:
+        """Audit the new files from the disk, then publish.
+
+        Args:
+            facts: members for the manifest, such as `inputs`, `closure`, `settings_hash`, `rate_version` and
+                `days` (added to the parent's). `expected` is not stored: {relative: {"rows": n, "sums":
+                {name: value}}}, with any of the names in `etl.audit.Measured`, is what the files must hold.
+
+        Returns:
+            The published snapshot.
+
+        Raises:
+            IntegrityError: a file or a sum is not what it must be; nothing was published.
+            StorageError: the disk refused; nothing was published, unless the last sync failed.
+        """
+        if _OWN_MEMBERS & facts.keys():
+            raise ValueError(f"the builder writes these members itself: {_OWN_MEMBERS & facts.keys()}")
+        try:
+            entries = sorted([*self._seal_new(facts.get("expected", {})), *self._link_carried()], key=_path_of)
+            members = self._members(facts, entries)
+            self._audit(members)
+            write_manifest(self.staging, members)
+            for folder, _, _ in os.walk(self.staging, topdown=False):
+                durable.fsync_dir(Path(folder))
+        except BaseException:
+            self.discard()
+            raise
+        return self._publish()
+
+    def _seal_new(self, expected: dict[str, Any]) -> list[dict[str, Any]]:
+        unknown = expected.keys() - self._new
+        if unknown:
+            raise ValueError(f"expectations of files that are not new: {sorted(unknown)}")
+        entries = []
+        for relative in sorted(self._new):
+            is_private = table_of(relative) == "rejects"
+            durable.seal_file(self.staging / relative, durable.PRIVATE_MODE if is_private else durable.FILE_MODE)
+        measured = audit.measure(self.staging, sorted(self._new))
+        for relative, found in measured.items():
+            wrong = audit.differences(expected.get(relative, {}), found)
+            if wrong:
+                raise IntegrityError(f"{relative}: read back from disk, {'; '.join(wrong)}; nothing was published")
+            entry = {"path": relative, "table": table_of(relative), "rows": found.rows, "sums": found.sums}
+            entry |= {"day": day} if (day := day_of(relative)) else {}
+            path = self.staging / relative
+            entries.append({**entry, "bytes": path.stat().st_size, "sha256": durable.sha256_of(path)})
+        return entries
+
+    def _link_carried(self) -> list[dict[str, Any]]:
+        entries = []
+        for relative, (folder, entry) in self._carried.items():
+            if relative in self._new:
+                continue
+            source, target = folder / relative, self.staging / relative
+            size = source.stat().st_size if source.is_file() else None
+            if size != entry["bytes"]:
+                found = "is missing" if size is None else f"has {size:,} bytes instead of {entry['bytes']:,}"
+                raise IntegrityError(
+                    f"{source}: {found}; nothing was published. "
+                    "Run `costroll verify`, and restore the file from a backup"
+                )
+            durable.make_dir(target.parent)
+            durable.hard_link(source, target)
+            entries.append(entry)
+        return entries
+
+    def _members(self, facts: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str, Any]:
+        filled = {entry["day"] for entry in entries if "day" in entry}
+        days = self._days | {str(day): value for day, value in facts.get("days", {}).items()}
+        parent = self._parent and {"number": self._parent.number, "manifest_sha256": self._parent.manifest_sha256}
+        return {
+            **{name: value for name, value in facts.items() if name != "expected"},
+            "format_version": FORMAT_VERSION,
+            "snapshot": self.number,
+            "parent": parent,
+            "tool": {"name": "costroll", "version": __version__},
+            "libraries": {
+                "python": platform.python_version(),
+                **{name: metadata.version(name) for name in ("duckdb", "polars", "pyarrow")},
+            },
+            "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "host": socket.gethostname(),
+            "files": entries,
+            "days": {day: value for day, value in sorted(days.items()) if day in filled},
+            "totals": facts.get("totals", {}) | totals_of(entries),
+        }
+
+    @staticmethod
+    def _audit(members: dict[str, Any]) -> None:
+        # All days, not only those touched: it costs no reading, and nothing is published upon a broken parent.
+        gaps = audit.day_gaps(members["files"]) + audit.closure_gaps(members)
+        if gaps:
+            raise IntegrityError("nothing was published, because sums do not close: " + "; ".join(gaps[:10]))
+
+    def _publish(self) -> Snapshot:
+        place = self._root / "snapshots" / snapshot_name(self.number)
+        durable.make_dir(place.parent)
+        durable.rename(self.staging, place)
+        # From here on nothing is cleaned up: once the link has moved, this is what readers read.
+        durable.replace_link(self._root / "current", f"snapshots/{place.name}")
+        return read_snapshot(place)
+
+
+def _path_of(entry: dict[str, Any]) -> str:
+    return str(entry["path"])

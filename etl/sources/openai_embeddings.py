@@ -1,0 +1,26 @@
+"""OpenAI embeddings responses: no id and no time of their own, so both come from the wrapper around them.
+
+Token semantics (the `openai` SDK's `create_embedding_response.py`): `prompt_tokens` only; there is no output.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from etl.sources.base import Source, count
+
+SOURCE = Source(
+    name="openai_embeddings",
+    title="OpenAI embeddings response, inside a wrapper that knows when",
+    example='{"timestamp":"2025-11-21T01:00:05Z","request_id":"req_3","response":{"object":"list","data":[],'
+    '"model":"text-embedding-3-small","usage":{"prompt_tokens":512,"total_tokens":512}}}',
+    recognises=lambda record: (
+        record.get("object") == "list" and isinstance(record.get("usage"), dict) and "prompt_tokens" in record["usage"]
+    ),
+    texts={"request_id": "id", "model": "model"},
+    instant=("created", "epoch"),
+    usage="usage",
+    counts={"prompt": "usage.prompt_tokens"},
+    required=frozenset({"prompt"}),
+    quantities={"input_uncached_tokens": count("prompt"), "input_cached_tokens": pl.lit(0, pl.Int64)},
+)

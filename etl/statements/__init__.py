@@ -1,0 +1,162 @@
+"""What a provider says we owe: the lines of its bill, exact to the last digit, and the days they cover.
+
+Reading a provider's file is the business of one module beside this one; after it nobody asks whose bill it was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Context, Decimal, Inexact, InvalidOperation
+
+from etl.errors import UsageError
+
+# A bill may write 40 decimals, where Python's default context rounds to 28 digits; this one raises instead of rounding.
+EXACT = Context(prec=500, traps=[Inexact, InvalidOperation])
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """What the text of a line says about the usage it bills; None where it does not say.
+
+    Attributes:
+        is_understood: False when there is a text that no rule reads; the line then stands for itself.
+    """
+
+    model: str | None = None
+    tier: str | None = None
+    meter: str | None = None
+    caching_status: str | None = None
+    is_understood: bool = True
+
+
+@dataclass(frozen=True)
+class StatementLine:
+    """One amount of a bill.
+
+    Attributes:
+        line_number: the physical line of the file on which it begins.
+        day: UTC day that it bills.
+        amount_usd: exactly as written, up to the last decimal.
+        quantity: in `quantity_unit`; None when the line does not say.
+        line_item: the provider's own words; None when the bill is not grouped by them.
+        project_id, organization_id: None when the line does not say.
+    """
+
+    statement_name: str
+    line_number: int
+    day: date
+    amount_usd: Decimal
+    quantity: Decimal | None
+    quantity_unit: str | None
+    line_item: str | None
+    project_id: str | None
+    organization_id: str | None
+    dimensions: Dimensions
+
+    def content(self) -> tuple[object, ...]:
+        """What makes two lines of two exports the same line."""
+        return (self.day, self.line_item, self.project_id, self.organization_id, self.amount_usd, self.quantity)
+
+
+@dataclass(frozen=True)
+class StatementFile:
+    """One file of a bill.
+
+    Attributes:
+        name: as given.
+        provider: who bills.
+        lines: those with an amount.
+        days: the UTC days it covers, also those on which nothing is billed.
+    """
+
+    name: str
+    provider: str
+    lines: tuple[StatementLine, ...]
+    days: frozenset[date]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A bill, of one or several files.
+
+    Attributes:
+        lines: each amount once, also where the files overlap.
+        days: the days covered, also those on which nothing is billed.
+        span: every day from the first to the last of each file, so that a day lost in between shows.
+        repeated_lines: how many lines stood in a second file too, and were not counted again.
+    """
+
+    provider: str
+    files: tuple[StatementFile, ...]
+    lines: tuple[StatementLine, ...]
+    days: frozenset[date]
+    span: frozenset[date]
+    repeated_lines: int
+
+
+def combined(files: Sequence[StatementFile]) -> Statement:
+    """Put the files of a bill together, and count what overlapping exports repeat once only.
+
+    Raises:
+        UsageError: two files bill the same day of the same project with different lines, or cover no day at all.
+    """
+    lines: list[StatementLine] = []
+    repeated = 0
+    taken: dict[date, list[tuple[str, list[StatementLine]]]] = defaultdict(list)
+    for file in files:
+        for day, own in sorted(_by_day(file.lines).items()):
+            others = [other for other in taken[day] if _may_bill_the_same(own, other[1])]
+            if not others:
+                taken[day].append((file.name, own))
+                lines += own
+            elif any(_counted(own) == _counted(other) for _, other in others):
+                repeated += len(own)
+            else:
+                raise UsageError(
+                    f"{day} is billed in {others[0][0]} and, with other lines, in {file.name}: give only the newer "
+                    "export of that day, or exports that are filtered to different projects"
+                )
+    span = frozenset(day for file in files for day in _span(file.days))
+    if not span:
+        names = ", ".join(file.name for file in files)
+        raise UsageError(f"{names}: covers no day, so there is nothing to compare; export a range with days in it")
+    days = frozenset(day for file in files for day in file.days)
+    return Statement(files[0].provider, tuple(files), tuple(lines), days, span, repeated)
+
+
+def _by_day(lines: Iterable[StatementLine]) -> dict[date, list[StatementLine]]:
+    found: dict[date, list[StatementLine]] = defaultdict(list)
+    for line in lines:
+        found[line.day].append(line)
+    return found
+
+
+def _counted(lines: Iterable[StatementLine]) -> Counter[tuple[object, ...]]:
+    return Counter(line.content() for line in lines)
+
+
+def _may_bill_the_same(left: Sequence[StatementLine], right: Sequence[StatementLine]) -> bool:
+    """Whether two files' lines of one day can bill the same usage: a line that names no project may bill any."""
+    return any(
+        _may_equal(one.organization_id, other.organization_id) and _may_equal(one.project_id, other.project_id)
+        for one in _owners(left)
+        for other in _owners(right)
+    )
+
+
+def _owners(lines: Iterable[StatementLine]) -> Iterable[StatementLine]:
+    return {(line.organization_id, line.project_id): line for line in lines}.values()
+
+
+def _may_equal(left: str | None, right: str | None) -> bool:
+    return left is None or right is None or left == right
+
+
+def _span(days: frozenset[date]) -> list[date]:
+    if not days:
+        return []
+    first = min(days)
+    return [first + timedelta(at) for at in range((max(days) - first).days + 1)]

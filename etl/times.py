@@ -1,0 +1,97 @@
+"""Read instants: epoch numbers and ISO 8601 text become naive UTC microseconds, finer fractions cut."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from etl.schema import INSTANT
+
+_ISO = (
+    r"^(?<day>\d{4}-\d{2}-\d{2})[Tt ](?<hour>\d{2}):(?<minute>\d{2}):(?<second>\d{2})(?:[.,](?<fraction>\d+))?"
+    r" ?(?<zone>[Zz]|UTC|[+-]\d{2}:?\d{2})?$"
+)
+_EPOCH = r"^(?<whole>\d{1,12})(?:\.(?<fraction>\d+))?$"
+_SECOND = 1_000_000
+
+
+def from_epoch(raw: pl.Series, *, decimal: bool) -> tuple[pl.Series, pl.Series]:
+    """Read seconds since 1970, as whole numbers or, if `decimal`, with a fraction.
+
+    Returns:
+        The instants, and `invalid_timestamp` where something stands that is no such number.
+    """
+    whole = raw.cast(pl.Int64, strict=False)
+    seconds_max = 10**12
+    whole = whole.set(((whole < 0) | (whole >= seconds_max)).fill_null(False), None)
+    micros = whole * _SECOND
+    if decimal and whole.null_count() > raw.null_count():
+        parts = raw.str.extract_groups(_EPOCH).struct.unnest()
+        with_fraction = parts["whole"].cast(pl.Int64) * _SECOND + _micros(parts["fraction"])
+        micros = micros.zip_with(micros.is_not_null(), with_fraction)
+    instant = micros.set((micros > 253_402_300_799 * _SECOND).fill_null(False), None).cast(INSTANT)
+    # A number too large for the calendar is a time all the same, only not a plausible one.
+    far = micros.is_not_null() & instant.is_null()
+    instant = instant.zip_with(
+        ~far, pl.Series([253_402_300_799 * _SECOND], dtype=pl.Int64).cast(INSTANT).new_from_index(0, raw.len())
+    )
+    return instant, _problem(raw.is_not_null() & instant.is_null(), "invalid_timestamp")
+
+
+def from_iso(text: pl.Series, assume_zone: str | None) -> tuple[pl.Series, pl.Series]:
+    """Read ISO 8601 text with a zone; without one it is naive unless `assume_zone` names an IANA zone.
+
+    Returns:
+        The instants, and `invalid_timestamp` or `naive_timestamp` where there is none.
+    """
+    if text.null_count() == text.len():
+        empty = pl.Series([None], dtype=INSTANT).new_from_index(0, text.len())
+        return empty, pl.Series([None], dtype=pl.String).new_from_index(0, text.len())
+    frame = (
+        text.str.extract_groups(_ISO)
+        .struct.unnest()
+        .with_columns(
+            date=pl.col("day").str.to_date("%Y-%m-%d", strict=False),
+            hour=pl.col("hour").cast(pl.Int64),
+            minute=pl.col("minute").cast(pl.Int64),
+            second=pl.col("second").cast(pl.Int64),
+        )
+    )
+    frame = frame.with_columns(micros=_micros(frame["fraction"]), offset=_offset(frame["zone"]))
+    # A leap second has no place in a 60-second minute: it counts as the minute's last microsecond.
+    is_leap = pl.col("second") == 60
+    clock = (pl.col("hour") * 60 + pl.col("minute")) * 60 + pl.when(is_leap).then(59).otherwise(pl.col("second"))
+    micros = pl.when(is_leap).then(_SECOND - 1).otherwise(pl.col("micros"))
+    local = pl.col("date").cast(INSTANT).cast(pl.Int64) + clock * _SECOND + micros
+    sound = (pl.col("hour") < 24) & (pl.col("minute") < 60) & (pl.col("second") <= 60) & pl.col("date").is_not_null()
+    frame = frame.with_columns(local=pl.when(sound).then(local))
+    naive = text.is_not_null() & frame["local"].is_not_null() & frame["zone"].is_null()
+    instant = (frame["local"] - frame["offset"]).cast(INSTANT)
+    if assume_zone is not None and naive.any():
+        zoned = (
+            frame["local"].cast(INSTANT).dt.replace_time_zone(assume_zone, ambiguous="earliest", non_existent="null")
+        )
+        assumed = zoned.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        instant = instant.zip_with(~naive, assumed)
+    problem = _problem(text.is_not_null() & instant.is_null(), "invalid_timestamp")
+    is_naive = naive & instant.is_null()
+    return instant, problem.zip_with(~is_naive, pl.Series(["naive_timestamp"]).new_from_index(0, text.len()))
+
+
+def _micros(fraction: pl.Series) -> pl.Series:
+    return fraction.fill_null("0").str.slice(0, 6).str.pad_end(6, "0").cast(pl.Int64)
+
+
+def _offset(zone: pl.Series) -> pl.Series:
+    """Microseconds ahead of UTC; NULL where no zone is written or it is out of range."""
+    digits = zone.str.replace_all("[^0-9]", "").str.pad_start(4, "0")
+    hours, minutes = (
+        digits.str.slice(0, 2).cast(pl.Int64, strict=False),
+        digits.str.slice(2, 2).cast(pl.Int64, strict=False),
+    )
+    sign = zone.str.starts_with("-").cast(pl.Int64) * -2 + 1
+    offset = (hours * 60 + minutes) * 60 * _SECOND * sign
+    return offset.set(((hours > 18) | (minutes > 59)).fill_null(False), None)
+
+
+def _problem(where: pl.Series, code: str) -> pl.Series:
+    return pl.Series([None], dtype=pl.String).new_from_index(0, where.len()).set(where, code)
