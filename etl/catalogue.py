@@ -46,7 +46,31 @@ _RUNS_SQL = """
     from {manifests}
     order by snapshot
 """
+# Columns that two views share and no table has.
+_SUMMED_MEANINGS = {
+    "requests": "requests made",
+    "input_tokens": "text input: meter `input`",
+    "output_tokens": "text output with reasoning: meter `output`",
+    "other_tokens": "audio, image, video and training tokens",
+    "cost_usd": "exact, of everything that has a price; NULL when nothing that is charged has one",
+    "list_cost_usd": "the same at list price; differs only under a contract",
+    "unpriced_quantity": "units without a price, whatever they are",
+    "cost_is_complete": "whether everything has a price",
+}
 _OWN_MEANINGS = {
+    "cost_rollups": _SUMMED_MEANINGS,
+    "daily_costs": _SUMMED_MEANINGS
+    | {
+        "input_tokens": "text input = uncached + cached + cache writes",
+        "input_uncached_tokens": "text input that no cache touched",
+        "input_cached_tokens": "text input read from a cache",
+        "input_cache_write_tokens": "text input written to a cache, whatever its lifetime",
+        "input_uncached_cost_usd": "exact; NULL when there is none or it has no price",
+        "input_cached_cost_usd": "exact; NULL when there is none or it has no price",
+        "input_cache_write_cost_usd": "exact; NULL when there is none or it has no price",
+        "output_cost_usd": "exact; NULL when there is none or it has no price",
+        "other_cost_usd": "of everything else: other tokens, calls, sessions, seconds, characters, images",
+    },
     "runs": {
         "snapshot": "number of the snapshot that the run published",
         "created_at": "when, UTC",

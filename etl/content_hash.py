@@ -30,7 +30,9 @@ def content_hash(frame: pl.DataFrame) -> pl.Series:
             continue
         words = frame[name].cast(pl.Int64).fill_null(0).to_numpy().view(np.uint64)
         if words.any():
-            total += np.where(words == 0, np.uint64(0), _mixed(words, _salt(name)))
+            mixed = _mixed(words, _salt(name))
+            mixed[words == 0] = 0
+            total += mixed
     return pl.Series("content_hash", _mixed(total, _salt("content")).view(np.int64))
 
 
@@ -53,6 +55,10 @@ def _text_words(texts: pl.Series) -> _Words:
 
 def _mixed(words: _Words, salt: np.uint64) -> _Words:
     mixed = words + salt
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    shifted = np.empty_like(mixed)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        np.right_shift(mixed, np.uint64(shift), out=shifted)
+        np.bitwise_xor(mixed, shifted, out=mixed)
+        np.multiply(mixed, np.uint64(factor), out=mixed)
+    np.right_shift(mixed, np.uint64(31), out=shifted)
+    return np.bitwise_xor(mixed, shifted, out=mixed)

@@ -57,6 +57,7 @@ class Chunk:
         offset: of its first byte in the decompressed content.
         is_overlong: it is one line of more than `LINE_BYTES_MAX` bytes, and `data` is empty.
         length: bytes, also of an overlong line, line end included.
+        lines: how many physical lines.
         sha256: of an overlong line, without its line end.
     """
 
@@ -64,6 +65,7 @@ class Chunk:
     first_line: int
     offset: int
     length: int
+    lines: int = 1
     is_overlong: bool = False
     sha256: str | None = None
 
@@ -108,29 +110,35 @@ class Content:
             rest: the other blocks.
             offset: where `head` begins in the content: behind a byte order mark.
         """
-        parts, held = [head], len(head)
+        carry, parts, held = b"", [head], len(head)
         for block in rest:
             parts.append(block)
             held += len(block)
             if held < CHUNK_BYTES:
                 continue
-            carry = b"".join(parts)
-            cut = carry.rfind(b"\n") + 1
+            last = parts.pop()
+            cut = last.rfind(b"\n") + 1
             if cut:
-                yield self._chunk(carry[:cut], offset)
-                carry, offset = carry[cut:], offset + cut
-            elif len(carry) > LINE_BYTES_MAX:
-                chunk, carry = self._overlong(carry, rest, offset)
-                offset += chunk.length
-                yield chunk
-            parts, held = [carry], len(carry)
-        if held:
-            yield self._chunk(b"".join(parts), offset)
+                yield self._chunk(b"".join((carry, *parts, memoryview(last)[:cut])), offset)
+                offset += len(carry) + sum(map(len, parts)) + cut
+                carry, parts = last[cut:], []
+            else:
+                carry, parts = b"".join((carry, *parts, last)), []
+                if (cut := carry.rfind(b"\n") + 1) > 0:
+                    yield self._chunk(carry[:cut], offset)
+                    carry, offset = carry[cut:], offset + cut
+                elif len(carry) > LINE_BYTES_MAX:
+                    chunk, carry = self._overlong(carry, rest, offset)
+                    offset += chunk.length
+                    yield chunk
+            held = len(carry)
+        if data := b"".join((carry, *parts)):
+            yield self._chunk(data, offset)
 
     def _chunk(self, data: bytes, offset: int) -> Chunk:
-        first = self.lines + 1
-        self.lines += data.count(b"\n") + (not data.endswith(b"\n"))
-        return Chunk(data, first, offset, len(data))
+        first, lines = self.lines + 1, data.count(b"\n") + (not data.endswith(b"\n"))
+        self.lines += lines
+        return Chunk(data, first, offset, len(data), lines)
 
     def _overlong(self, carry: bytes, rest: Iterator[bytes], offset: int) -> tuple[Chunk, bytes]:
         digest, length, tail = hashlib.sha256(), 0, b""
@@ -143,7 +151,7 @@ class Content:
             digest.update(block)
             length += len(block)
         self.lines += 1
-        return Chunk(b"", self.lines, offset, length, True, digest.hexdigest()), tail
+        return Chunk(b"", self.lines, offset, length, 1, True, digest.hexdigest()), tail
 
 
 def _with_first(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -133,7 +133,8 @@ def _json_text(raw: pl.Series) -> tuple[pl.Series, pl.Series]:
     if raw.null_count() == raw.len():
         return raw, raw.is_not_null()
     bad = (~raw.str.starts_with('"')).fill_null(False)
-    value = raw.str.strip_prefix('"').str.strip_suffix('"')
+    # A quote inside a string is escaped, and escaped ones are decoded below.
+    value = raw.str.strip_chars('"')
     escaped = raw.str.contains("\\", literal=True).fill_null(False) & ~bad
     if escaped.any():
         decoded = {text: json.loads(text) for text in raw.filter(escaped).unique()}

@@ -12,7 +12,7 @@ import polars as pl
 
 KEY = ("account_id", "provider", "request_id")
 DIMENSIONS = ("project_id", "user_id", "api_key_id", "model", "tier")
-_PLACE = ("input_sha256", "line_number")
+_PLACE = ("input_rank", "line_number")
 
 
 @dataclass
@@ -34,16 +34,18 @@ def settle(candidates: pl.DataFrame, published: pl.DataFrame, settled_later: pl.
     """Settle one day.
 
     Args:
-        candidates: this run's records of the day, with every column of USAGE and `interval_end`.
+        candidates: this run's records of the day in the order of input and line, with every column of USAGE and
+            `input_rank`, `row`, `tokens`, `width` and `is_fingerprint`.
         published: `KEY`, `day`, `source_kind`, `content_hash`, `requests`, `tokens`, `width` and DIMENSIONS of the rows
             already published for this day and the days beside it.
         settled_later: `KEY` and `content_hash` of the requests that this run accepted for the following day.
         replace: take aggregates of another width or grouping instead of those published.
     """
     day = candidates["day"][0]
-    candidates = _with_occurrence_numbers(candidates).sort(*_PLACE, maintain_order=True)
-    requests = candidates.filter(pl.col("source_kind") == "request")
-    aggregates = candidates.filter(pl.col("source_kind") == "aggregate")
+    candidates = _with_occurrence_numbers(candidates)
+    is_request = candidates["source_kind"] == "request"
+    requests = candidates if is_request.all() else candidates.filter(is_request)
+    aggregates = candidates.filter(~is_request)
     settled = _settle_requests(requests, published.filter(pl.col("source_kind") == "request"), settled_later)
     if aggregates.height or published.height:
         _settle_aggregates(settled, aggregates, published.filter(pl.col("day") == day), replace=replace)
@@ -54,8 +56,8 @@ def _with_occurrence_numbers(candidates: pl.DataFrame) -> pl.DataFrame:
     """Number the equal records without id within their input: true repeats stay, re-exports meet."""
     if not candidates["is_fingerprint"].any():
         return candidates
-    number = pl.col("line_number").cum_count().over("input_sha256", "request_id").cast(pl.String)
-    return candidates.sort(*_PLACE, maintain_order=True).with_columns(
+    number = pl.col("line_number").cum_count().over("input_rank", "request_id").cast(pl.String)
+    return candidates.with_columns(
         request_id=pl.when("is_fingerprint").then(pl.col("request_id") + "#" + number).otherwise("request_id")
     )
 
@@ -158,7 +160,7 @@ def _one_grouping(
     Returns:
         The candidates of that grouping, the others as rejected, and the identities of published rows to displace.
     """
-    candidates, published = _with_grouping(candidates, ("input_sha256",)), _with_grouping(published, ())
+    candidates, published = _with_grouping(candidates, ("input_rank",)), _with_grouping(published, ())
     on = ("account_id", "provider")
     finest = (
         candidates.select(*on, "grouping", "width")

@@ -79,7 +79,7 @@ def read_aliases(file: CardFile, rate_version: int, recorded_at: datetime) -> pl
 
 def _read(file: CardFile, fields: Sequence[str], parsers: dict[str, Callable[[str], Any]]) -> dict[str, list[Any]]:
     """The file's columns, parsed; an instant is parsed in every file."""
-    parsers = {**parsers, "effective_from": _instant, "effective_to": _instant}
+    parsers = {**parsers, "effective_from": parse_instant, "effective_to": parse_instant}
     faults: list[str] = []
     lines: list[int] = []
     rows: list[tuple[str, ...]] = []
@@ -168,7 +168,15 @@ def _text(text: str) -> str:
     return text
 
 
-def _instant(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
+    """An instant as naive UTC; a date is its first instant.
+
+    >>> parse_instant("2025-06-10"), parse_instant("2025-06-10T17:00:00Z")
+    (datetime.datetime(2025, 6, 10, 0, 0), datetime.datetime(2025, 6, 10, 17, 0))
+
+    Raises:
+        ValueError: it is written in another way, or does not exist.
+    """
     if not _INSTANT.fullmatch(text):
         raise ValueError("must be a date YYYY-MM-DD or an instant YYYY-MM-DDTHH:MM:SSZ, in UTC")
     instant = datetime.fromisoformat(text)

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import date
 
 import polars as pl
 
@@ -22,8 +23,10 @@ from etl.errors import InputRefused
 from etl.framing import UTF8_BOM, Chunk, Content, Input, refuse_unreadable_text
 from etl.json_lines import ChunkRead, JsonLinesReader, Lines, raw_frame, take_value
 from etl.judging import Dialect, Reading, judge
+from etl.run_report import InputReport
 from etl.schema import polars_schema
 from etl.shapes import Shape, decode
+from etl.spool import compact
 
 HEAD_BYTES = 1 << 16
 DOCUMENT_BYTES_MAX = 1 << 30
@@ -39,13 +42,15 @@ class Part:
 
     Attributes:
         input_index: which input.
-        candidates: the records without a fate so far, as `etl.judging` makes them.
+        candidates: the records without a fate so far, by day, as `etl.spool.compact` leaves them.
+        candidate_rows: how many they are.
         rejects: the rejected ones, as far as known, in the table `rejects`.
         reasons: how many records met each (fate, reason).
     """
 
     input_index: int
-    candidates: pl.DataFrame
+    candidates: dict[date, pl.DataFrame]
+    candidate_rows: int
     rejects: pl.DataFrame
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     blank_lines: int = 0
@@ -236,24 +241,20 @@ def _part(read: ChunkRead, reading: Reading, dialect: Dialect, index: int, place
                 if fate == "rejected":
                     rejected.append((number, reason))
             judged = judged.filter(pl.col("fate").is_null())
-        candidates.append(_slim(judged.drop("fate", "reason"), index))
+        candidates.append(
+            judged.drop("fate", "reason").with_columns(
+                day=pl.col("occurred_at").dt.date(), input_index=pl.lit(index, pl.Int64)
+            )
+        )
+    whole = pl.concat(candidates, how="diagonal") if candidates else pl.DataFrame()
     return Part(
         index,
-        pl.concat(candidates, how="diagonal") if candidates else pl.DataFrame(),
+        compact(whole) if whole.height else {},
+        whole.height,
         _rejects(sorted(rejected), places),
         reasons,
         read.blank_lines,
         formats,
-    )
-
-
-def _slim(judged: pl.DataFrame, index: int) -> pl.DataFrame:
-    """Without the columns that say nothing; the ledger adds them again."""
-    said = [name for name in judged.columns if judged[name].null_count() < judged.height]
-    return judged.select(
-        *said,
-        pl.col("occurred_at").dt.date().alias("day"),
-        pl.lit(index, pl.Int64).alias("input_index"),
     )
 
 
@@ -266,3 +267,39 @@ def _rejects(rejected: list[tuple[int, str]], places: Places) -> pl.DataFrame:
         for (number, reason), (offset, length, digest) in zip(rejected, places(numbers) if numbers else (), strict=True)
     ]
     return pl.DataFrame(rows, schema={name: schema[name] for name in names}, orient="row")
+
+
+def with_places(rejects: Sequence[pl.DataFrame], inputs: Sequence[InputReport]) -> list[pl.DataFrame]:
+    """Find the bytes of records that were set aside after they were read: their inputs are gone through again.
+
+    Standard input, and a file that has changed meanwhile, cannot be: there the place stays NULL.
+
+    Args:
+        rejects: with `input_index` and `line_number`.
+        inputs: by input index.
+    """
+    if not rejects:
+        return []
+    rows = pl.concat(rejects, how="diagonal")
+    found: list[tuple[int, int, int, int, str]] = []
+    for (index,), part in rows.partition_by("input_index", as_dict=True).items():
+        report = inputs[int(index)]
+        if report.path is not None:
+            wanted = set(part["line_number"])
+            found += [(int(index), number, *place) for number, place in _find_lines(report, wanted)]
+    names = ("input_index", "line_number", "byte_offset", "byte_length", "line_sha256")
+    places = pl.DataFrame(found, schema=dict(zip(names, (*[pl.Int64] * 4, pl.String), strict=True)), orient="row")
+    return [rows.join(places, on=("input_index", "line_number"), how="left")]
+
+
+def _find_lines(report: InputReport, wanted: set[int]) -> list[tuple[int, tuple[int, int, str]]]:
+    content = Content(Input(report.name, report.path))
+    found = []
+    try:
+        for chunk in content.chunks(b"", content.blocks()):
+            numbers = sorted(number for number in wanted if chunk.first_line <= number < chunk.first_line + chunk.lines)
+            if numbers:
+                found += list(zip(numbers, Lines(chunk).places(numbers), strict=True))
+    except InputRefused:
+        return []
+    return found if content.sha256 == report.sha256 else []

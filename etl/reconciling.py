@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TypeVar
@@ -35,7 +35,7 @@ class Coverage:
         our_days: those of `days` on which we have anything.
         our_days_outside: ours, and not compared.
         missing_from_ours: billed, and nothing of ours.
-        missing_from_theirs: ours, inside the bill's range, and not covered by it.
+        missing_from_theirs: inside the bill's range, and not covered by it: a day that was lost, or never exported.
         accounts: ours on the days compared; None stands for rows without an account.
         organizations: theirs.
         other_providers: whose rows of ours are left out.
@@ -82,6 +82,21 @@ class Reconciliation:
     def beyond(self) -> tuple[Cell, ...]:
         """The lines that alone are beyond the tolerance."""
         return tuple(cell for cell in self.cells if cell.difference_usd.copy_abs() > self.tolerance_usd)
+
+    def facts(self) -> dict[str, object]:
+        """Everything about it, for a program; every amount exact."""
+        return {
+            "coverage": asdict(self.coverage),
+            "grains": [{"dimensions": ["day", *grain], "days": days} for grain, days in self.grains.items()],
+            "lines": [cell.facts() for cell in self.cells],
+            "ours_usd": self.ours_usd,
+            "theirs_usd": self.theirs_usd,
+            "difference_usd": self.difference_usd,
+            "absolute_difference_usd": self.absolute_usd,
+            "tolerance_usd": self.tolerance_usd,
+            "lines_beyond_tolerance": len(self.beyond),
+            "is_reconciled": self.is_reconciled,
+        }
 
     @property
     def is_reconciled(self) -> bool:
@@ -198,7 +213,7 @@ def _coverage(ours: pl.DataFrame, own: pl.DataFrame, statement: Statement) -> Co
         our_days=tuple(sorted(our_days & statement.span)),
         our_days_outside=tuple(sorted(our_days - statement.span)),
         missing_from_ours=tuple(sorted(billed - our_days)),
-        missing_from_theirs=tuple(sorted((our_days & statement.span) - statement.days)),
+        missing_from_theirs=tuple(sorted(statement.span - statement.days)),
         accounts=tuple(accounts),
         organizations=tuple(sorted({line.organization_id for line in statement.lines if line.organization_id})),
         other_providers=tuple(sorted(set(ours["provider"].unique()) - {statement.provider})),

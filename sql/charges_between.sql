@@ -16,18 +16,22 @@ records AS NOT MATERIALIZED (
     SELECT
         u.*,
         u.occurred_at AS rated_at,
-        greatest(u.prompt_tokens - 1, 0) AS prompt_over_tokens,   -- "strictly above b" is "at least b" for one token less
+        -- "strictly above b" is "at least b" for one token less
+        greatest(u.prompt_tokens - 1, 0) AS prompt_over_tokens,
         u.input_cached_tokens IS NOT NULL AS cached_is_split,
         d.rate_versions
     FROM usage AS u
-    LEFT JOIN (SELECT day, list_sort(list(DISTINCT rate_version)) AS rate_versions FROM days GROUP BY day) AS d ON d.day = u.day
+    LEFT JOIN (
+        SELECT day, list_sort(list(DISTINCT rate_version)) AS rate_versions FROM days GROUP BY day
+    ) AS d ON d.day = u.day
     WHERE u.day >= from_day AND u.day < to_day
 ),
 -- Not kept in memory: the log is read once for the few columns that decide a price, and again for what was asked.
 items AS NOT MATERIALIZED (
     SELECT
-        c.day, c.occurred_at, c.account_id, c.project_id, c.api_key_id, c.user_id, c.workflow_id, c.provider, c.source, c.source_kind,
-        c.request_id, c.model, c.tier, c.tier_is_assumed, c.is_estimated, c.prompt_tokens, c.input_sha256, c.line_number,
+        c.day, c.occurred_at, c.account_id, c.project_id, c.api_key_id, c.user_id, c.workflow_id,
+        c.provider, c.source, c.source_kind, c.request_id, c.model, c.tier, c.tier_is_assumed, c.is_estimated,
+        c.prompt_tokens, c.input_sha256, c.line_number,
         m.meter, m.caching_status, c.quantity,
         c.rate_versions, c.stretch_at, c.highest_band, c.is_aggregate, c.may_hide_cached, c.day_versions
     FROM (
@@ -45,7 +49,9 @@ items AS NOT MATERIALIZED (
     WHERE c.quantity <> 0
 ),
 keys AS MATERIALIZED (
-    SELECT DISTINCT provider, model, tier, meter, caching_status, stretch_at, highest_band, is_aggregate, may_hide_cached, day_versions
+    SELECT DISTINCT
+        provider, model, tier, meter, caching_status,
+        stretch_at, highest_band, is_aggregate, may_hide_cached, day_versions
     FROM items
 ),
 key_prices AS MATERIALIZED (

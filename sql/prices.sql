@@ -1,9 +1,9 @@
 -- Find the price of each key: the model it is priced under, its context band, the rate in force, and the price status.
--- In:    keys, a relation of exactly provider, model, tier, meter, caching_status and the key columns of the macro keyed,
---            without doubles and without meters that are never charged
+-- In:    keys, a relation of exactly provider, model, tier, meter, caching_status and the key columns of the macro
+--            keyed, without doubles and without meters that are never charged
 --        rates_history, aliases_history, rate_versions; the macros known_rates and priced_models
--- Out:   the keys' columns and priced_model, context_over_tokens, rate_id, rate_usd_per_million, rate_version, price_status;
---        exactly one row for each key
+-- Out:   the keys' columns and priced_model, context_over_tokens, rate_id, rate_usd_per_million, rate_version,
+--        price_status; exactly one row for each key
 -- Units: rates in USD per 1,000,000 units, DECIMAL(18,6)
 -- NULL:  rate_id, rate_usd_per_million and rate_version are NULL when and only when price_status is unpriced_*;
 --        priced_model is NULL when the model is unknown
@@ -14,62 +14,56 @@ numbered AS MATERIALIZED (
 ),
 -- A day keeps the versions it was rated with; what they leave unpriced is tried at the newest.
 tries AS MATERIALIZED (
-    SELECT k.*, v.rate_version AS known_at_version, v.recorded_at AS known_at
+    SELECT k.*, v.rate_version AS version, v.recorded_at AS known_at
     FROM numbered AS k
     JOIN (SELECT *, max(rate_version) OVER () AS newest FROM rate_versions) AS v
         ON v.rate_version = v.newest OR list_contains(k.day_versions, v.rate_version)
 ),
 names AS MATERIALIZED (
-    SELECT DISTINCT provider, model, stretch_at, known_at_version, known_at FROM tries WHERE model IS NOT NULL
+    SELECT DISTINCT provider, model, stretch_at, version, known_at FROM tries WHERE model IS NOT NULL
 ),
 versions AS MATERIALIZED (
-    SELECT DISTINCT known_at_version, known_at FROM names
+    SELECT DISTINCT version, known_at FROM names
 ),
 found AS MATERIALIZED (
     SELECT * FROM priced_models('names')
 ),
 rates AS MATERIALIZED (
-    SELECT r.* FROM known_rates('versions') AS r
-    SEMI JOIN found AS f ON f.provider = r.provider AND f.priced_model = r.model
+    SELECT * FROM known_rates('versions') SEMI JOIN found USING (provider, priced_model)
 ),
 tiers AS (
-    SELECT DISTINCT known_at_version, provider, model, tier FROM rates
+    SELECT DISTINCT version, provider, priced_model, tier, true AS model_has_tier FROM rates
 ),
 -- A model has a band when any of its rates, in whatever tier, is in force there.
 bands AS (
-    SELECT f.known_at_version, f.provider, f.priced_model, f.stretch_at, list(DISTINCT r.context_over_tokens) AS model_bands
-    FROM (SELECT DISTINCT known_at_version, provider, priced_model, stretch_at FROM found) AS f
-    JOIN rates AS r
-        ON  r.known_at_version = f.known_at_version AND r.provider = f.provider AND r.model = f.priced_model
-        AND r.context_over_tokens > 0
-        AND r.starts_at <= f.stretch_at AND f.stretch_at < r.ends_at
+    SELECT version, provider, priced_model, stretch_at, list(DISTINCT context_over_tokens) AS model_bands
+    FROM (SELECT DISTINCT version, provider, priced_model, stretch_at FROM found)
+    JOIN rates USING (version, provider, priced_model)
+    WHERE context_over_tokens > 0 AND starts_at <= stretch_at AND stretch_at < ends_at
     GROUP BY ALL
 ),
 banded AS (
     SELECT
         t.*,
-        f.priced_model,
-        -- The largest threshold exceeded prices the whole request; an aggregate does not tell, and takes the lowest band.
+        priced_model,
+        -- The largest threshold exceeded prices the whole request.
+        -- An aggregate does not tell how its requests exceeded it, and takes the lowest band.
         CASE WHEN t.is_aggregate THEN 0
-             ELSE coalesce(list_max(list_filter(b.model_bands, lambda x: x <= t.highest_band)), 0)
+             ELSE coalesce(list_max(list_filter(model_bands, lambda b: b <= t.highest_band)), 0)
         END AS context_over_tokens,
-        t.is_aggregate AND b.model_bands IS NOT NULL AS may_hide_long_context,
-        s.tier IS NOT NULL AS model_has_tier
+        t.is_aggregate AND model_bands IS NOT NULL AS may_hide_long_context,
+        coalesce(model_has_tier, false) AS model_has_tier
     FROM tries AS t
-    LEFT JOIN found AS f
-        ON  f.known_at_version = t.known_at_version AND f.provider = t.provider AND f.model = t.model AND f.stretch_at = t.stretch_at
-    LEFT JOIN bands AS b
-        ON  b.known_at_version = t.known_at_version AND b.provider = t.provider AND b.priced_model = f.priced_model
-        AND b.stretch_at = t.stretch_at
-    LEFT JOIN tiers AS s
-        ON  s.known_at_version = t.known_at_version AND s.provider = t.provider AND s.model = f.priced_model AND s.tier = t.tier
+    LEFT JOIN found USING (version, provider, model, stretch_at)
+    LEFT JOIN bands USING (version, provider, priced_model, stretch_at)
+    LEFT JOIN tiers USING (version, provider, priced_model, tier)
 ),
 matched AS (
     SELECT
         b.key_id,
-        b.known_at_version,
-        -- Two rates in force at once would be a matter of luck, so they are refused: an aggregate cannot fan out.
-        CASE WHEN count(r.rate_id) > 1
+        b.version,
+        -- Two rates in force at once would be a matter of luck, so they are refused; an aggregate cannot fan out.
+        CASE WHEN count(*) > 1
              THEN error('two rates are in force at once: ' || string_agg(r.rate_id, ' and ' ORDER BY r.rate_id))
              ELSE min(r.rate_id)
         END AS rate_id,
@@ -77,31 +71,29 @@ matched AS (
         min(r.rate_version) AS rate_version,
         min(r.status) AS rate_status
     FROM banded AS b
-    JOIN rates AS r
-        ON  r.known_at_version = b.known_at_version AND r.provider = b.provider AND r.model = b.priced_model AND r.tier = b.tier
-        AND r.meter = b.meter AND r.caching_status = b.caching_status AND r.context_over_tokens = b.context_over_tokens
-        AND r.starts_at <= b.stretch_at AND b.stretch_at < r.ends_at    -- half-open
-    GROUP BY b.key_id, b.known_at_version
+    JOIN rates AS r USING (version, provider, priced_model, tier, meter, caching_status, context_over_tokens)
+    WHERE r.starts_at <= b.stretch_at AND b.stretch_at < r.ends_at   -- half-open
+    GROUP BY b.key_id, b.version
 ),
 cached_rates AS (
-    SELECT b.key_id, b.known_at_version, min(r.rate_usd_per_million) AS cached_usd_per_million
+    SELECT b.key_id, b.version, min(r.rate_usd_per_million) AS cached_usd_per_million
     FROM banded AS b
-    JOIN rates AS r
-        ON  r.known_at_version = b.known_at_version AND r.provider = b.provider AND r.model = b.priced_model AND r.tier = b.tier
-        AND r.meter = b.meter AND r.caching_status = 'cached' AND r.context_over_tokens = b.context_over_tokens
+    JOIN rates AS r USING (version, provider, priced_model, tier, meter, context_over_tokens)
+    WHERE b.may_hide_cached AND b.meter = 'input' AND b.caching_status = 'uncached' AND r.caching_status = 'cached'
         AND r.starts_at <= b.stretch_at AND b.stretch_at < r.ends_at
-    WHERE b.may_hide_cached AND b.meter = 'input' AND b.caching_status = 'uncached'
-    GROUP BY b.key_id, b.known_at_version
+    GROUP BY b.key_id, b.version
 ),
 first_rates AS (
-    SELECT known_at_version, provider, model, tier, meter, caching_status, context_over_tokens, min(starts_at) AS first_starts_at
+    SELECT
+        version, provider, priced_model, tier, meter, caching_status, context_over_tokens,
+        min(starts_at) AS first_starts_at
     FROM rates
     GROUP BY ALL
 ),
 judged AS (
     SELECT
         b.key_id,
-        b.known_at_version,
+        b.version,
         b.priced_model,
         b.context_over_tokens,
         m.rate_id,
@@ -120,17 +112,16 @@ judged AS (
             ELSE 'priced'
         END AS price_status
     FROM banded AS b
-    LEFT JOIN matched AS m USING (key_id, known_at_version)
-    LEFT JOIN cached_rates AS c USING (key_id, known_at_version)
+    LEFT JOIN matched AS m USING (key_id, version)
+    LEFT JOIN cached_rates AS c USING (key_id, version)
     LEFT JOIN first_rates AS f
-        ON  f.known_at_version = b.known_at_version AND f.provider = b.provider AND f.model = b.priced_model AND f.tier = b.tier
-        AND f.meter = b.meter AND f.caching_status = b.caching_status AND f.context_over_tokens = b.context_over_tokens
+        USING (version, provider, priced_model, tier, meter, caching_status, context_over_tokens)
 )
 -- Of the tries of a key: the earliest version that prices it, else what the newest one says.
-SELECT k.* EXCLUDE (key_id), j.* EXCLUDE (key_id, known_at_version)
+SELECT k.* EXCLUDE (key_id), j.* EXCLUDE (key_id, version)
 FROM numbered AS k
 JOIN judged AS j USING (key_id)
 QUALIFY row_number() OVER (
     PARTITION BY key_id
-    ORDER BY rate_id IS NULL, CASE WHEN rate_id IS NULL THEN -known_at_version ELSE known_at_version END
+    ORDER BY rate_id IS NULL, CASE WHEN rate_id IS NULL THEN -version ELSE version END
 ) = 1

@@ -13,7 +13,9 @@ keyed_items AS MATERIALIZED (
     SELECT * FROM keyed(items)
 ),
 keys AS MATERIALIZED (
-    SELECT DISTINCT provider, model, tier, meter, caching_status, stretch_at, highest_band, is_aggregate, may_hide_cached, day_versions
+    SELECT DISTINCT
+        provider, model, tier, meter, caching_status,
+        stretch_at, highest_band, is_aggregate, may_hide_cached, day_versions
     FROM keyed_items
     WHERE meter IN (SELECT meter FROM meters WHERE is_charged)
 ),

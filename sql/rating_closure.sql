@@ -19,5 +19,7 @@ SELECT
 FROM came_in AS i
 FULL JOIN came_out AS o USING (meter)
 FULL JOIN summed AS s USING (meter)
-WHERE i.quantity IS DISTINCT FROM o.quantity OR i.quantity IS DISTINCT FROM s.quantity OR i.row_count IS DISTINCT FROM o.row_count
+WHERE i.quantity IS DISTINCT FROM o.quantity
+    OR i.quantity IS DISTINCT FROM s.quantity
+    OR i.row_count IS DISTINCT FROM o.row_count
 ORDER BY meter

@@ -25,35 +25,40 @@ _DIMENSION_WORDS = {"caching_status": "caching status", "project_id": "project"}
 _MONEY_COLUMNS = ("ours_usd", "theirs_usd", "difference_usd")
 
 
-class _Dollars(click.ParamType):
+def _dollars(context: click.Context, parameter: click.Parameter, text: str) -> Decimal:
     """An amount of money, exactly as typed."""
-
-    name = "USD"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
-        try:
-            amount = Decimal(value)
-        except ArithmeticError:
-            self.fail(f"{value!r} is no amount such as 0.01", param, ctx)
-        if not amount.is_finite() or amount < 0:
-            self.fail(f"{value!r} is no amount of 0 or more", param, ctx)
-        return amount
+    try:
+        amount = Decimal(text)
+    except ArithmeticError:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise click.BadParameter(f"{text!r} is no amount of 0 or more, such as 0.01", context, parameter)
+    return amount
 
 
 @click.command(name="reconcile")
 @click.argument("paths", metavar="STATEMENT...", nargs=-1, required=True)
 @click.option("--account", metavar="ID", help="Compare only our rows of this account. [default: all]")
-@click.option("--tolerance", type=_Dollars(), default="0.01", show_default=True, help="What may be off, per line and in all.")
+@click.option(
+    "--tolerance", metavar="USD", default="0.01", callback=_dollars, help="Per line and in all. [default: 0.01]"
+)
 @click.option("--all", "shows_all", is_flag=True, help="Print the lines that agree, too.")
-@click.option("--csv", "csv_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write every line there.")
+@click.option(
+    "--csv", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write all lines there."
+)
 @with_settings
 def command(
-    settings: Settings, paths: tuple[str, ...], account: str | None, tolerance: Decimal, shows_all: bool, csv_file: Path | None
+    settings: Settings,
+    paths: tuple[str, ...],
+    account: str | None,
+    tolerance: Decimal,
+    shows_all: bool,
+    file: Path | None,
 ) -> int:
     """Compare the published costs with the provider's bill, line by line and in total.
 
-    STATEMENT is OpenAI's cost export (`cost_*.csv`) or a page of its costs API; also .gz, .zst, a folder or a glob in quotes.
-    Exits with 0 when the total and every line are within the tolerance, and with 7 when not.
+    STATEMENT is OpenAI's cost export (`cost_*.csv`) or a page of its costs API; also .gz, .zst, a folder, a glob in
+    quotes. Exits with 0 when the total and every line are within the tolerance, and with 7 when not.
 
     \b
     Example:
@@ -66,12 +71,16 @@ def command(
     statement = _read(paths)
     ours, aliases = _ours(snapshot, account)
     result = reconcile(ours, statement, tolerance, aliases)
-    if csv_file is not None:
-        _write_csv(csv_file, result)
+    if file is not None:
+        _write_csv(file, result)
     if settings.json:
         import json
 
-        click.echo(json.dumps(_as_json(result, statement, snapshot, account), ensure_ascii=False, indent=2))
+        from etl.display import plain
+
+        found = {"statements": [one.name for one in statement.files], "statement_lines": len(statement.lines)}
+        found |= {"repeated_lines": statement.repeated_lines, "snapshot": snapshot.number, "account": account}
+        click.echo(json.dumps(found | plain(result.facts()), ensure_ascii=False, indent=2))
     else:
         _tell(result, statement, snapshot, shows_all)
     return 0 if result.is_reconciled else 7
@@ -114,7 +123,9 @@ def _ours(snapshot: Snapshot, account: str | None) -> tuple[pl.DataFrame, pl.Dat
     if account is not None:
         held = sorted(set(ours["account_id"].drop_nulls()))
         if account not in held:
-            raise UsageError(f"there is nothing of account {account!r}; there is {', '.join(held) or 'no named account'}")
+            raise UsageError(
+                f"there is nothing of account {account!r}; there is {', '.join(held) or 'no named account'}"
+            )
         ours = ours.filter(pl.col("account_id") == account)
     files = snapshot.files("aliases")
     return ours, pl.read_parquet(files, glob=False) if files else None
@@ -138,17 +149,16 @@ def _tell(result: Reconciliation, statement: Statement, snapshot: Snapshot, show
 
 def _header(result: Reconciliation, statement: Statement, snapshot: Snapshot) -> list[tuple[str, str]]:
     found = result.coverage
-    blank = f", {len(found.blank_days):,} of them blank" if found.blank_days else ""
-    again = f"; {statement.repeated_lines:,} stand in two files and count once" if statement.repeated_lines else ""
-    outside = f"; {_days(found.our_days_outside)} outside them: not compared" if found.our_days_outside else ""
-    others = f"; not compared: {', '.join(found.other_providers)}" if found.other_providers else ""
+    covered = f"{len(statement.lines):,} lines, {found.days[0]} to {found.days[-1]}, {_days(statement.days, 0)}"
+    covered += f", {len(found.blank_days):,} of them blank" if found.blank_days else ""
+    if statement.repeated_lines:
+        covered += f"; {statement.repeated_lines:,} of them stand in two files and count once"
+    ours = f"snapshot {snapshot.number}, {statement.provider}: {len(found.our_days):,} of these days"
+    ours += f"; not compared: {_days(found.our_days_outside)} outside them" if found.our_days_outside else ""
+    ours += f"; not compared: {', '.join(found.other_providers)}" if found.other_providers else ""
+    missing = f"from ours: {_days(found.missing_from_ours)}; from the statement: {_days(found.missing_from_theirs)}"
     names = ", ".join(file.name for file in statement.files)
-    lines = [
-        ("statement", names),
-        ("", f"{len(statement.lines):,} lines, {found.days[0]} to {found.days[-1]}, {_days(statement.days, 0)}{blank}{again}"),
-        ("ours", f"snapshot {snapshot.number}, {statement.provider}: {_days(found.our_days, 0)} of those{outside}{others}"),
-        ("missing", f"from ours: {_days(found.missing_from_ours)}; from the statement: {_days(found.missing_from_theirs)}"),
-    ]
+    lines = [("statement", names), ("", covered), ("ours", ours), ("missing", missing)]
     if len(found.accounts) > 1:
         held = ", ".join(account or "(no account)" for account in found.accounts)
         lines.append(("accounts", f"{len(found.accounts)} are compared together: {held}; --account ID takes one"))
@@ -223,3 +233,13 @@ def _totals(result: Reconciliation) -> list[str]:
         f"differences without their signs {money(result.absolute_usd)} USD; lines beyond the tolerance: {beyond:,}",
         f"difference {money(result.difference_usd)} USD over {len(cells):,} lines: {verdict}",
     ]
+
+
+def _write_csv(file: Path, result: Reconciliation) -> None:
+    """Write every line, whatever is printed."""
+    from etl import display
+
+    facts = [cell.facts() for cell in result.cells]
+    columns = list(facts[0]) if facts else ["day"]
+    lines = display.csv_lines(columns, [list(found.values()) for found in facts])
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

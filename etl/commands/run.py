@@ -11,7 +11,7 @@ import click
 from etl.commands.options import Settings, with_settings
 
 if TYPE_CHECKING:
-    from etl.pipeline import InputReport, RunReport
+    from etl.run_report import InputReport, RunReport
 
 
 @click.command()
@@ -36,7 +36,8 @@ def command(settings: Settings, paths: tuple[str, ...], threads: int | None, **o
         costroll run logs/
         costroll run 'exports/*.jsonl.gz' --account acme
     """
-    from etl.pipeline import Options, run
+    from etl.pipeline import run
+    from etl.run_report import Options
 
     threads = threads or len(
         os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)

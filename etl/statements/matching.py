@@ -94,6 +94,22 @@ class Cell:
         if line.quantity is not None and "meter" not in self.over:
             self.theirs_quantity = EXACT.add(self.theirs_quantity or ZERO, line.quantity)
 
+    def facts(self) -> dict[str, object]:
+        """Everything about it, flat, for a spreadsheet or a program; every amount exact."""
+        return {
+            "day": self.day,
+            **dict(zip(DIMENSIONS, self.values, strict=True)),
+            "over": " ".join(self.over),
+            "line_items": "; ".join(sorted(self.line_items)),
+            "is_understood": self.is_understood,
+            "ours_usd": self.ours_usd,
+            "theirs_usd": self.theirs_usd,
+            "difference_usd": self.difference_usd,
+            "ours_quantity": self.ours_quantity,
+            "theirs_quantity": self.theirs_quantity,
+            "unpriced": "; ".join(f"{quantity} {unit}" for unit, quantity in sorted(self.unpriced.items())),
+        }
+
     def order(self) -> tuple[object, ...]:
         """Where it stands among the others: by day and dimensions, lines that were not understood last."""
         return (self.day, not self.is_understood, tuple(value or "" for value in self.values), sorted(self.line_items))
@@ -143,7 +159,9 @@ def compared(
 
 def _cell(day: date, names: Sequence[str], values: Sequence[str | None]) -> Cell:
     said = dict(zip(names, values, strict=True))
-    return Cell(day, tuple(said.get(name) for name in DIMENSIONS), tuple(name for name in DIMENSIONS if name not in said))
+    return Cell(
+        day, tuple(said.get(name) for name in DIMENSIONS), tuple(name for name in DIMENSIONS if name not in said)
+    )
 
 
 # The dimensions that a line says, and their values.

@@ -1,7 +1,7 @@
 """Read OpenAI's cost export: the dashboard's `cost_*.csv` in both header generations, and pages of the costs API.
 
-Columns are matched by name, in any order, and unknown ones are ignored; names and e-mail addresses are never kept. A row
-of which a number cannot be read stops the reading: a bill is compared whole, or not at all.
+Columns are matched by name, in any order, and unknown ones are ignored; names and e-mail addresses are never kept. A
+row of which a number cannot be read stops the reading: a bill is compared whole, or not at all.
 Units: `amount_value` in USD with up to 40 decimals, read as text into Decimal and never through a float.
 """
 
@@ -86,7 +86,8 @@ def _refuse_other_csv(head: bytes, name: str) -> None:
         raise InputRefused("unknown_format", "has no column amount_currency, so its amounts may be no US dollars")
     seen = ", ".join(header[:6]) + (", ..." if len(header) > 6 else "")
     raise InputRefused(
-        "unknown_format", f"its columns ({seen}) are not those of OpenAI's cost export: {', '.join(_REQUIRED)} are needed"
+        "unknown_format",
+        f"its columns ({seen}) are not those of OpenAI's cost export: {', '.join(_REQUIRED)} are needed",
     )
 
 

@@ -7,7 +7,8 @@
 WITH RECURSIVE
 steps AS (
     SELECT provider, alias, model,
-           coalesce(effective_from, '-infinity'::TIMESTAMP) AS starts_at, coalesce(effective_to, 'infinity'::TIMESTAMP) AS ends_at
+           coalesce(effective_from, '-infinity'::TIMESTAMP) AS starts_at,
+           coalesce(effective_to, 'infinity'::TIMESTAMP) AS ends_at
     FROM aliases_history
     WHERE superseded_at IS NULL
 ),

@@ -6,6 +6,7 @@
 -- Out:      finding, naming the alias and its target
 SELECT format('{}/{} leads to {}, which has no rate', a.provider, a.alias, a.model) AS finding
 FROM aliases_history AS a
-ANTI JOIN (SELECT provider, model FROM rates_history WHERE superseded_at IS NULL) AS r ON r.provider = a.provider AND r.model = a.model
+ANTI JOIN (SELECT provider, model FROM rates_history WHERE superseded_at IS NULL) AS r
+    ON r.provider = a.provider AND r.model = a.model
 WHERE a.superseded_at IS NULL
 ORDER BY finding

@@ -1,7 +1,7 @@
 -- Check:    batch_dearer_than_standard
 -- Severity: warn
 -- What:     batch costs more than standard at the same time; providers sell it at a discount.
---           Cached input is left out: where a provider denies batch the caching discount, it costs what other batch input costs
+--           Cached input is left out: a provider may deny batch the caching discount
 -- Grain:    one row = one batch rate and one standard rate in force together
 -- In:       rates_history
 -- Out:      finding, naming both rate_ids and rates

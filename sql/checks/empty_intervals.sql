@@ -5,11 +5,13 @@
 -- In:       rates_history, aliases_history
 -- Out:      finding, naming the rate_id or the alias
 SELECT format('{} begins {} and ends {}: the end is exclusive and must be later',
-              name, strftime(effective_from, '%Y-%m-%d %H:%M UTC'), strftime(effective_to, '%Y-%m-%d %H:%M UTC')) AS finding
+              name, effective_from, effective_to) AS finding
 FROM (
     SELECT rate_id AS name, effective_from, effective_to FROM rates_history WHERE superseded_at IS NULL
     UNION ALL
-    SELECT format('alias {}/{}', provider, alias), effective_from, effective_to FROM aliases_history WHERE superseded_at IS NULL
+    SELECT format('alias {}/{}', provider, alias), effective_from, effective_to
+    FROM aliases_history
+    WHERE superseded_at IS NULL
 )
 WHERE effective_to <= effective_from
 ORDER BY finding

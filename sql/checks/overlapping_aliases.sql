@@ -17,7 +17,7 @@ WITH ordered AS (
     )
 )
 SELECT format('{}/{} leads both to {} and to {} from {}', provider, alias, model, next_model,
-              CASE WHEN isfinite(next_starts_at) THEN strftime(next_starts_at, '%Y-%m-%d %H:%M UTC') ELSE 'ever' END) AS finding
+              CASE WHEN isfinite(next_starts_at) THEN next_starts_at::VARCHAR ELSE 'ever' END) AS finding
 FROM ordered
 WHERE next_starts_at < coalesce(effective_to, 'infinity'::TIMESTAMP)
 ORDER BY finding

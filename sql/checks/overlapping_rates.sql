@@ -18,7 +18,7 @@ WITH ordered AS (
     )
 )
 SELECT format('{} and {} are both in force from {}', rate_id, next_rate_id,
-              CASE WHEN isfinite(next_starts_at) THEN strftime(next_starts_at, '%Y-%m-%d %H:%M UTC') ELSE 'ever' END) AS finding
+              CASE WHEN isfinite(next_starts_at) THEN next_starts_at::VARCHAR ELSE 'ever' END) AS finding
 FROM ordered
-WHERE next_starts_at < coalesce(effective_to, 'infinity'::TIMESTAMP)   -- meeting is not overlapping: the end is exclusive
+WHERE next_starts_at < coalesce(effective_to, 'infinity'::TIMESTAMP)   -- the end is exclusive: rates may meet
 ORDER BY finding

@@ -1,13 +1,14 @@
 -- Check:    versions_out_of_order
 -- Severity: fail
--- What:     what was known when could not be told: a version recorded no later than the one before it, or a row of no version
+-- What:     a version recorded no later than the one before it, or a rate of no version: what was known when is unclear
 -- Grain:    one row = one version or one rate
 -- In:       rate_versions, rates_history
 -- Out:      finding, naming the version or the rate_id
 SELECT format('version {} was recorded no later than version {}', rate_version, before) AS finding
 FROM (
     SELECT rate_version, recorded_at,
-           lag(rate_version) OVER (ORDER BY rate_version) AS before, lag(recorded_at) OVER (ORDER BY rate_version) AS before_at
+           lag(rate_version) OVER (ORDER BY rate_version) AS before,
+           lag(recorded_at) OVER (ORDER BY rate_version) AS before_at
     FROM rate_versions
 )
 WHERE recorded_at <= before_at

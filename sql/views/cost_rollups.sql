@@ -10,20 +10,29 @@
 --          unpriced_quantity   units without a price, whatever they are
 --          cost_is_complete    whether everything has a price
 -- Units: tokens; USD, exact
--- NULL:  costs are NULL when all that is charged in the row has no price; the requests in it, which cost 0, do not hide that
-SELECT
-    day,
-    model,
-    tier,
-    caching_status,
-    coalesce(sum(quantity) FILTER (meter = 'requests'), 0)::BIGINT AS requests,
-    coalesce(sum(quantity) FILTER (meter = 'input'), 0)::BIGINT AS input_tokens,
-    coalesce(sum(quantity) FILTER (meter = 'output'), 0)::BIGINT AS output_tokens,
-    coalesce(sum(quantity) FILTER (unit = 'tokens' AND meter NOT IN ('input', 'output')), 0)::BIGINT AS other_tokens,
-    (CASE WHEN bool_and(cost_usd IS NOT NULL) OR bool_or(price_status LIKE 'priced%') THEN sum(cost_usd) END)::DECIMAL(38, 12) AS cost_usd,
-    (CASE WHEN bool_and(cost_usd IS NOT NULL) OR bool_or(price_status LIKE 'priced%') THEN sum(list_cost_usd) END)::DECIMAL(38, 12) AS list_cost_usd,
-    coalesce(sum(quantity) FILTER (cost_usd IS NULL), 0)::BIGINT AS unpriced_quantity,
-    bool_and(cost_usd IS NOT NULL) AS cost_is_complete
-FROM rollups
-GROUP BY day, model, tier, caching_status
+-- NULL:  costs are NULL when nothing in the row has a price; the requests in it, which cost 0, do not hide that
+WITH sums AS (
+    SELECT
+        day,
+        model,
+        tier,
+        caching_status,
+        coalesce(sum(quantity) FILTER (meter = 'requests'), 0)::BIGINT AS requests,
+        coalesce(sum(quantity) FILTER (meter = 'input'), 0)::BIGINT AS input_tokens,
+        coalesce(sum(quantity) FILTER (meter = 'output'), 0)::BIGINT AS output_tokens,
+        coalesce(sum(quantity) FILTER (unit = 'tokens' AND meter NOT IN ('input', 'output')), 0)::BIGINT
+            AS other_tokens,
+        sum(cost_usd)::DECIMAL(38, 12) AS cost_usd,
+        sum(list_cost_usd)::DECIMAL(38, 12) AS list_cost_usd,
+        coalesce(sum(quantity) FILTER (price_status LIKE 'unpriced%'), 0)::BIGINT AS unpriced_quantity,
+        unpriced_quantity = 0 AS cost_is_complete,
+        bool_or(price_status LIKE 'priced%') AS has_price
+    FROM rollups
+    GROUP BY day, model, tier, caching_status
+)
+SELECT * EXCLUDE (has_price) REPLACE (
+    CASE WHEN has_price OR cost_is_complete THEN cost_usd END AS cost_usd,
+    CASE WHEN has_price OR cost_is_complete THEN list_cost_usd END AS list_cost_usd
+)
+FROM sums
 ORDER BY day, model NULLS FIRST, tier NULLS FIRST, caching_status

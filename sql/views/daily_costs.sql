@@ -26,28 +26,36 @@ WITH parts AS (
             ELSE 'other'
         END AS part
     FROM rollups
+),
+sums AS (
+    SELECT
+        day,
+        provider,
+        model,
+        tier,
+        coalesce(sum(quantity) FILTER (part = 'requests'), 0)::BIGINT AS requests,
+        coalesce(sum(quantity) FILTER (meter = 'input'), 0)::BIGINT AS input_tokens,
+        coalesce(sum(quantity) FILTER (part = 'input_uncached'), 0)::BIGINT AS input_uncached_tokens,
+        coalesce(sum(quantity) FILTER (part = 'input_cached'), 0)::BIGINT AS input_cached_tokens,
+        coalesce(sum(quantity) FILTER (part = 'input_cache_write'), 0)::BIGINT AS input_cache_write_tokens,
+        coalesce(sum(quantity) FILTER (part = 'output'), 0)::BIGINT AS output_tokens,
+        coalesce(sum(quantity) FILTER (part = 'other' AND unit = 'tokens'), 0)::BIGINT AS other_tokens,
+        (sum(cost_usd) FILTER (part = 'input_uncached'))::DECIMAL(38, 12) AS input_uncached_cost_usd,
+        (sum(cost_usd) FILTER (part = 'input_cached'))::DECIMAL(38, 12) AS input_cached_cost_usd,
+        (sum(cost_usd) FILTER (part = 'input_cache_write'))::DECIMAL(38, 12) AS input_cache_write_cost_usd,
+        (sum(cost_usd) FILTER (part = 'output'))::DECIMAL(38, 12) AS output_cost_usd,
+        (sum(cost_usd) FILTER (part = 'other'))::DECIMAL(38, 12) AS other_cost_usd,
+        sum(cost_usd)::DECIMAL(38, 12) AS cost_usd,
+        sum(list_cost_usd)::DECIMAL(38, 12) AS list_cost_usd,
+        coalesce(sum(quantity) FILTER (price_status LIKE 'unpriced%'), 0)::BIGINT AS unpriced_quantity,
+        unpriced_quantity = 0 AS cost_is_complete,
+        bool_or(price_status LIKE 'priced%') AS has_price
+    FROM parts
+    GROUP BY day, provider, model, tier
 )
-SELECT
-    day,
-    provider,
-    model,
-    tier,
-    coalesce(sum(quantity) FILTER (part = 'requests'), 0)::BIGINT AS requests,
-    coalesce(sum(quantity) FILTER (meter = 'input'), 0)::BIGINT AS input_tokens,
-    coalesce(sum(quantity) FILTER (part = 'input_uncached'), 0)::BIGINT AS input_uncached_tokens,
-    coalesce(sum(quantity) FILTER (part = 'input_cached'), 0)::BIGINT AS input_cached_tokens,
-    coalesce(sum(quantity) FILTER (part = 'input_cache_write'), 0)::BIGINT AS input_cache_write_tokens,
-    coalesce(sum(quantity) FILTER (part = 'output'), 0)::BIGINT AS output_tokens,
-    coalesce(sum(quantity) FILTER (part = 'other' AND unit = 'tokens'), 0)::BIGINT AS other_tokens,
-    (sum(cost_usd) FILTER (part = 'input_uncached'))::DECIMAL(38, 12) AS input_uncached_cost_usd,
-    (sum(cost_usd) FILTER (part = 'input_cached'))::DECIMAL(38, 12) AS input_cached_cost_usd,
-    (sum(cost_usd) FILTER (part = 'input_cache_write'))::DECIMAL(38, 12) AS input_cache_write_cost_usd,
-    (sum(cost_usd) FILTER (part = 'output'))::DECIMAL(38, 12) AS output_cost_usd,
-    (sum(cost_usd) FILTER (part = 'other'))::DECIMAL(38, 12) AS other_cost_usd,
-    (CASE WHEN bool_and(cost_usd IS NOT NULL) OR bool_or(price_status LIKE 'priced%') THEN sum(cost_usd) END)::DECIMAL(38, 12) AS cost_usd,
-    (CASE WHEN bool_and(cost_usd IS NOT NULL) OR bool_or(price_status LIKE 'priced%') THEN sum(list_cost_usd) END)::DECIMAL(38, 12) AS list_cost_usd,
-    coalesce(sum(quantity) FILTER (cost_usd IS NULL), 0)::BIGINT AS unpriced_quantity,
-    bool_and(cost_usd IS NOT NULL) AS cost_is_complete
-FROM parts
-GROUP BY day, provider, model, tier
+SELECT * EXCLUDE (has_price) REPLACE (
+    CASE WHEN has_price OR cost_is_complete THEN cost_usd END AS cost_usd,
+    CASE WHEN has_price OR cost_is_complete THEN list_cost_usd END AS list_cost_usd
+)
+FROM sums
 ORDER BY day, provider, model NULLS FIRST, tier NULLS FIRST

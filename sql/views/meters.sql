@@ -1,6 +1,6 @@
 -- The meter registry for SQL: what is counted, in which unit, and how caching divides it.
 -- In:    nothing; the rows repeat etl/meters.py, and a test holds the two equal
--- Out:   usage_column, meter, caching_status, direction, unit, is_charged; one row for each meter and caching status it can have
+-- Out:   usage_column, meter, caching_status, direction, unit, is_charged; one row = meter x caching status it can have
 -- NULL:  usage_column is NULL for requests: the USAGE column `requests` is not split by caching status
 SELECT *
 FROM (VALUES
