@@ -30,7 +30,7 @@ REJECTIONS = {
     "invalid_csv": "the row has more or fewer fields than the header, or a stray quote",
     "torn_tail": "the last row of a CSV file has no line end and may be cut short",
     "line_too_long": "the line is longer than 16 MiB",
-    "too_deep": "the JSON is nested deeper than 64 levels",
+    "too_deep": "the JSON is nested so deep that it cannot be taken apart",
     "not_an_object": "the line is JSON, but not an object",
     "unknown_shape": "no known format has records like this",
     "batch_input": "a batch request without its answer: it holds no usage",

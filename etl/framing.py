@@ -292,7 +292,16 @@ def refuse_unreadable_text(head: bytes) -> None:
     if sample.count(0) * 3 > len(sample):
         raise InputRefused("wrong_encoding", "looks like UTF-16 or UTF-32, or is blank space; save it as UTF-8")
     controls = len(sample) - len(sample.translate(None, bytes(set(range(32)) - {0, 9, 10, 13})))
-    if controls and sample.lstrip()[:1] not in (b"{", b"["):
+    if controls and sample.lstrip()[:1] not in (b"{", b"[") and not _is_utf8(sample):
         raise InputRefused("not_text", "is binary, not text; give .jsonl, .csv or .json exports")
     if b"\n" not in sample and sample.count(b"\r") > 1:
         raise InputRefused("cr_line_ends", "its lines end in CR alone; save it with LF or CRLF line ends")
+
+
+def _is_utf8(sample: bytes) -> bool:
+    """Whether it is UTF-8, but for a character that the end may cut."""
+    try:
+        sample.decode()
+    except UnicodeDecodeError as error:
+        return error.start > len(sample) - 4 and error.reason == "unexpected end of data"
+    return True

@@ -30,8 +30,8 @@ SNIFF_LINES = 50
 RETRIES_MAX = 8
 _SPACE = b" \t\r\n"
 _BAD_LINE = re.compile(r"in line (\d+)")
-_TRAILING_COMMA = r",[}\]]"
-_STRING_LITERAL = r'"(?:[^"\\]|\\.)*"'
+_TRAILING_COMMA = re.compile(rb",[}\]]")
+_STRING_LITERAL = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 @dataclass
@@ -151,8 +151,9 @@ class JsonLinesReader:
     def _carefully(self, chunk: Chunk, shapes: Sequence[Shape]) -> ChunkRead:
         """Read a chunk in which something is out of the ordinary: narrow it down to the lines that are."""
         lines = Lines(chunk)
-        is_blank, is_suspect = _look_at_edges(lines)
-        is_suspect |= _trailing_commas(lines)
+        contents = [lines.content(index).strip(_SPACE) for index in range(len(lines))]
+        is_blank, is_suspect = _look_at_edges(contents)
+        is_suspect |= _trailing_commas(contents)
         data = bytearray(chunk.data)
         frame = None
         if shapes:
@@ -255,16 +256,25 @@ class JsonLinesReader:
         except RecursionError:
             read.decided.append((number, "rejected", "too_deep"))
         else:
-            take_value(value, number, self._only, read, rows)
+            take_value(value, [number], self._only, read, rows)
             for shape in rows:
                 if shape not in self._shapes:
                     self._shapes.append(shape)
 
 
 def take_value(
-    value: Any, number: int, only: Source | None, read: ChunkRead, rows: dict[Shape, list[dict[str, Any]]]
+    value: Any, numbers: Sequence[int], only: Source | None, read: ChunkRead, rows: dict[Shape, list[dict[str, Any]]]
 ) -> None:
-    """Turn one decoded value into its records: raw rows by shape, or fates decided at sight."""
+    """Turn one decoded value into its records: raw rows by shape, or fates decided at sight.
+
+    Args:
+        value: what was decoded.
+        numbers: the line of each record in it; fewer than there are records when they share the last line.
+        only: the one source to consider.
+        read: where to add what is decided at sight.
+        rows: where to add raw rows.
+    """
+    number = numbers[0]
     if not isinstance(value, dict):
         read.decided.append((number, "rejected", "not_an_object"))
         return
@@ -277,7 +287,8 @@ def take_value(
     if unpack is None:
         _take_record(found.shape, found.record, number, value, rows)
         return
-    for record in unpack(found.record):
+    for index, record in enumerate(unpack(found.record)):
+        number = numbers[min(index, len(numbers) - 1)]
         # A page or bucket may hold results of another kind.
         part = recognise(record, only)
         if part.shape == found.shape:
@@ -288,8 +299,8 @@ def take_value(
 
 def _take_record(shape: Shape, record: Any, number: int, whole: Any, rows: dict[Shape, list[dict[str, Any]]]) -> None:
     row, problem = raw_row(record, shape)
-    has_id = any(row.get(path) for path in shape.id_paths)
-    mark = None if has_id else fingerprint(whole)
+    needs_mark = shape.source.kind == "request" and not any(row.get(path) for path in shape.id_paths)
+    mark = fingerprint(whole) if needs_mark else None
     rows.setdefault(shape, []).append({**row, "line_number": number, "problem": problem, "fingerprint": mark})
 
 
@@ -343,20 +354,17 @@ def _has_trailing_comma(data: bytes) -> bool:
     return False
 
 
-def _trailing_commas(lines: Lines) -> npt.NDArray[np.bool_]:
-    """The lines with a comma before a closing bracket, outside of strings (or not UTF-8 at all)."""
-    contents = pl.Series([lines.content(index) for index in range(len(lines))], dtype=pl.Binary)
-    text = contents.cast(pl.String, strict=False)
-    found = text.str.contains(_TRAILING_COMMA)
-    if found.any():
-        stripped = text.set(~found.fill_null(False), None).str.replace_all(_STRING_LITERAL, '""')
-        found = found & stripped.str.contains(_TRAILING_COMMA)
-    return found.fill_null(True).to_numpy()
+def _trailing_commas(contents: Sequence[bytes]) -> npt.NDArray[np.bool_]:
+    """Which lines have a comma right before a closing bracket, outside of strings."""
+    found = np.zeros(len(contents), dtype=np.bool_)
+    for index, content in enumerate(contents):
+        if b",}" in content or b",]" in content:
+            found[index] = _TRAILING_COMMA.search(_STRING_LITERAL.sub(b'""', content)) is not None
+    return found
 
 
-def _look_at_edges(lines: Lines) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _look_at_edges(contents: Sequence[bytes]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Which lines are blank, and which cannot be one JSON object by their first and last characters or length."""
-    contents = [lines.content(index).strip(_SPACE) for index in range(len(lines))]
     is_blank = np.fromiter((not content for content in contents), dtype=np.bool_, count=len(contents))
     is_object = np.fromiter(
         (content[:1] == b"{" and content[-1:] == b"}" and len(content) < LINE_BYTES_MAX for content in contents),

@@ -29,12 +29,13 @@ TIERS = {
     "standard": "standard",
     "": "standard",
     "priority": "priority",
-    "fast": "priority",
     "flex": "flex",
     "flex-tier": "flex",
     "incentivized-tier": "complimentary",
     "scale": "provisioned",
 }
+# OpenAI renamed its priority tier to fast; Anthropic's fast is a tier of its own.
+FAST_IS_PRIORITY = ("openai",)
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 _TEXTS = (
     "request_id",
@@ -84,7 +85,7 @@ def judge(raw: pl.DataFrame, shape: Shape, reading: Reading, dialect: Dialect = 
     frame = _decoded(raw, shape, dialect, reading)
     source = shape.source
     quantities = [expression.alias(column) for column, expression in source.quantities.items()]
-    frame = frame.with_columns(*quantities, _tier(shape), reason=_reason(shape, reading))
+    frame = frame.with_columns(*quantities, _tier(shape), reason=_reason(shape, reading, dialect))
     is_excluded = pl.col("reason").is_in([*source.excluded, "http_error"])
     frame = frame.with_columns(
         fate=pl.when(pl.col("reason").is_null())
@@ -195,7 +196,8 @@ def _tier(shape: Shape) -> pl.Expr:
     if shape.is_batch:
         return pl.lit("batch").alias("tier")
     raw = shape.source.tier if shape.source.tier is not None else pl.col("text:tier").fill_null("default")
-    return raw.replace(TIERS).alias("tier")
+    is_renamed = pl.col("text:provider").fill_null(shape.source.provider).is_in(FAST_IS_PRIORITY)
+    return pl.when((raw == "fast") & is_renamed).then(pl.lit("priority")).otherwise(raw.replace(TIERS)).alias("tier")
 
 
 def _tier_is_assumed(shape: Shape) -> pl.Expr:
@@ -205,13 +207,14 @@ def _tier_is_assumed(shape: Shape) -> pl.Expr:
     return unsaid & (pl.col("tier") == "standard").fill_null(False)
 
 
-def _reason(shape: Shape, reading: Reading) -> pl.Expr:
+def _reason(shape: Shape, reading: Reading, dialect: Dialect) -> pl.Expr:
     """The first test that a record fails, in the order of docs/fates.md."""
     source = shape.source
     raws = {name: pl.col(f"raw:{name}") for name in source.counts}
     values = {name: pl.col(f"count:{name}") for name in source.counts}
     given = list(source.counts)
-    is_integer = {name: raws[name].str.contains(r"^-?[0-9]+(\.0+)?$") for name in given}
+    digits = r"^[0-9]+(\.0+)?$" if dialect == "csv" else r"^-?[0-9]+$"
+    is_integer = {name: raws[name].str.contains(digits) for name in given}
     tests: list[tuple[str, pl.Expr]] = [
         ("duplicate_key", pl.col("problem") == "duplicate_key"),
         ("http_error", pl.col("is_http_failure")),
@@ -224,7 +227,7 @@ def _reason(shape: Shape, reading: Reading) -> pl.Expr:
     is_given = {name: raws[name].is_not_null() & (raws[name] != "") for name in given}
     if given:
         tests.append(
-            ("invalid_count", pl.any_horizontal(is_given[n] & values[n].is_null() & ~is_integer[n] for n in given))
+            ("invalid_count", pl.any_horizontal(is_given[n] & ~is_integer[n] for n in given))
         )
         tests.append(
             (

@@ -61,7 +61,7 @@ def run(
         builder = warehouse.begin(parent)
         spool_folder = warehouse.root / ".staging-spool"
         try:
-            intake = Intake(_history(parent), options, Spool(spool_folder, polars_schema("usage")))
+            intake = Intake(_history(parent), options, Spool(spool_folder))
             intake.take(found.inputs, reading, on_progress)
             report = _publish(parent, builder, found, intake, options)
         except BaseException:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,8 @@ HEAD_BYTES = 1 << 16
 DOCUMENT_BYTES_MAX = 1 << 30
 SNIFF_LINES = 50
 
+# A document on a single line; a record of its own would not begin like this.
+_ONE_LINE_DOCUMENT = re.compile(rb'\s*(\[|\{\s*"object"\s*:\s*"(page|list)"\s*,\s*"data"\s*:\s*\[\s*\{)')
 # Byte offset, byte length and SHA-256 of lines, by line number.
 Places = Callable[[Sequence[int]], Iterator[tuple[int, int, str]]]
 
@@ -140,6 +143,8 @@ def _kind(head: bytes) -> str:
         # A JSON log may begin with a damaged line; a CSV header is never followed by JSON objects.
         return "json_lines" if any(_is_object(line) for line in head.splitlines()[1:SNIFF_LINES]) else "csv"
     lines = [line for line in head.splitlines()[:SNIFF_LINES] if line.strip()]
+    if len(lines) == 1 and _ONE_LINE_DOCUMENT.match(head):
+        return "document"
     if _is_json(lines[0]) or (len(lines) == 1 and len(head) >= HEAD_BYTES):
         return "json_lines"
     is_bracket = lines[0].strip() in (b"{", b"[", b"[{")
@@ -189,13 +194,14 @@ def _document_tasks(text: str, reading: Reading, index: int) -> Iterator[Callabl
         read, rows = ChunkRead(), {}  # type: ignore[var-annotated]
         by_line: dict[int, Piece] = {}
         for piece in found:
-            by_line.setdefault(piece.line_number, piece)
+            for part in (*piece.inner, piece):
+                by_line.setdefault(part.line_number, part)
             try:
                 value = decode(piece.text)
             except (ValueError, RecursionError):
                 read.decided.append((piece.line_number, "rejected", "invalid_json"))
             else:
-                take_value(value, piece.line_number, reading.only, read, rows)
+                take_value(value, piece.lines(), reading.only, read, rows)
         from etl.json_lines import Raw
 
         read.raws += [Raw(shape, raw_frame(own)) for shape, own in rows.items()]

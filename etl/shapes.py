@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from etl.sources import SOURCES
-from etl.sources.base import Json, Source
+from etl.sources.base import Json, Object, Source, with_members
 
 # Where a wrapper may keep the provider's object, in the order in which they are tried.
 PLACES = (("response",), ("response", "body"), ("body",), ("response_body",), ("output",), ("completion",), ("data",))
@@ -21,7 +21,7 @@ PLACES = (("response",), ("response", "body"), ("body",), ("response_body",), ("
 # What a wrapper may say, where the record itself does not: USAGE column -> the wrapper's keys, first one wins.
 WRAPPER_TEXTS = {
     "request_id": ("request_id", "id"),
-    "model": ("model",),
+    "model": ("model", "request.model"),
     "account_id": ("account_id", "account", "organization_id"),
     "project_id": ("project_id", "project"),
     "user_id": ("user_id", "user"),
@@ -39,12 +39,6 @@ class Literal(str):
     """A JSON number or constant as it was written."""
 
     __slots__ = ()
-
-
-class Object(dict[str, Any]):
-    """A decoded JSON object that remembers which of its keys occurred twice."""
-
-    doubled: frozenset[str] = frozenset()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Object:
@@ -90,7 +84,9 @@ class Shape:
         """Every dotted path that a record of this shape is read at, from the record's root."""
         yield from (self.prefix + path for path in self.source.paths())
         if self.place:
-            yield from (key for keys in WRAPPER_TEXTS.values() for key in keys)
+            # Where a log keeps its request as text, DuckDB could not read `request.model`; who has a marker has a model.
+            keys = (key for keys in WRAPPER_TEXTS.values() for key in keys)
+            yield from (key for key in keys if "." not in key or self.source.marker is None)
             yield from (*WRAPPER_TIMES, *ENVELOPE_PATHS, *self.status_paths)
 
     @property
@@ -187,17 +183,20 @@ def _get(record: Any, path: str) -> Any:
 
 def _dig(record: Json, place: tuple[str, ...]) -> tuple[Json | None, Json]:
     """The object at a place, and the record with that object in it, should it be there as a JSON-encoded string."""
-    inner = _get(record, ".".join(place))
-    if isinstance(inner, dict):
-        return inner, record
-    if isinstance(inner, str) and inner.lstrip().startswith("{") and len(place) == 1:
+    key, *deeper = place
+    inner = record.get(key)
+    if isinstance(inner, str) and inner.lstrip().startswith("{"):
         try:
-            decoded = decode(inner)
+            inner = decode(inner)
         except (ValueError, RecursionError):
             return None, record
-        if isinstance(decoded, dict):
-            return decoded, Object({**record, place[0]: decoded})
-    return None, record
+        record = with_members(record, {key: inner})
+    if not isinstance(inner, dict):
+        return None, record
+    if not deeper:
+        return inner, record
+    found, inner = _dig(inner, tuple(deeper))
+    return found, with_members(record, {key: inner})
 
 
 def raw_text(value: Any) -> str | None:
@@ -222,6 +221,8 @@ def raw_row(record: Json, shape: Shape) -> tuple[dict[str, str | None], str | No
     """
     row: dict[str, str | None] = {}
     problem: str | None = None
+    # Attribution may be missing in any way; what prices a record may not.
+    own = {shape.prefix + path for path in shape.source.paths() if not path.startswith("metadata.")}
     for path in shape.paths():
         if path in row:
             continue
@@ -233,8 +234,7 @@ def raw_row(record: Json, shape: Shape) -> tuple[dict[str, str | None], str | No
                     problem = "duplicate_key"
                 at = at.get(key)
             elif at is not None:
-                is_free = path.startswith(f"{shape.prefix}metadata.")
-                problem = problem or (None if is_free else "invalid_field")
+                problem = problem or ("invalid_field" if path in own else None)
                 at = None
         row[path] = raw_text(at)
     if shape.source.usage:

@@ -8,9 +8,13 @@ from pathlib import Path
 import polars as pl
 
 from etl.errors import StorageError
+from etl.schema import polars_schema
 
 ROWS_IN_MEMORY_MAX = 2_500_000
 
+_TYPES = pl.Schema(
+    {**polars_schema("usage"), **dict.fromkeys(("input_index", "interval_end"), pl.Int64), "is_fingerprint": pl.Boolean}
+)
 # Columns with few distinct values take four bytes a row in memory instead of sixteen and more.
 _REPETITIVE = (
     "account_id",
@@ -38,11 +42,10 @@ class Spool:
 
     Args:
         folder: where to put what does not fit in memory; created when needed, removed by its owner.
-        schema: the types in which to give columns back.
     """
 
-    def __init__(self, folder: Path, schema: pl.Schema) -> None:
-        self._folder, self._schema = folder, schema
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._frames: dict[date, list[pl.DataFrame]] = {}
         self._files: dict[date, list[Path]] = {}
         self._rows = self._count = 0
@@ -66,7 +69,7 @@ class Spool:
         return pl.concat([self._restored(frame) for frame in frames], how="diagonal")
 
     def _restored(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.cast({name: self._schema[name] for name in frame.columns if name in self._schema})
+        return frame.cast({name: _TYPES[name] for name in frame.columns})
 
     def _spill(self) -> None:
         try:

@@ -10,8 +10,10 @@ _ISO = (
     r"^(?<day>\d{4}-\d{2}-\d{2})[Tt ](?<hour>\d{2}):(?<minute>\d{2}):(?<second>\d{2})(?:[.,](?<fraction>\d+))?"
     r" ?(?<zone>[Zz]|UTC|[+-]\d{2}:?\d{2})?$"
 )
-_EPOCH = r"^(?<whole>\d{1,12})(?:\.(?<fraction>\d+))?$"
+_EPOCH = r"^(?<whole>-?\d{1,18})(?:\.(?<fraction>\d+))?$"
+_WHOLE = r"^-?\d+$"
 _SECOND = 1_000_000
+_SECONDS_MAX = 253_402_300_799  # the last second of the year 9999
 
 
 def from_epoch(raw: pl.Series, *, decimal: bool) -> tuple[pl.Series, pl.Series]:
@@ -21,19 +23,15 @@ def from_epoch(raw: pl.Series, *, decimal: bool) -> tuple[pl.Series, pl.Series]:
         The instants, and `invalid_timestamp` where something stands that is no such number.
     """
     whole = raw.cast(pl.Int64, strict=False)
-    seconds_max = 10**12
-    whole = whole.set(((whole < 0) | (whole >= seconds_max)).fill_null(False), None)
-    micros = whole * _SECOND
     if decimal and whole.null_count() > raw.null_count():
         parts = raw.str.extract_groups(_EPOCH).struct.unnest()
-        with_fraction = parts["whole"].cast(pl.Int64) * _SECOND + _micros(parts["fraction"])
-        micros = micros.zip_with(micros.is_not_null(), with_fraction)
-    instant = micros.set((micros > 253_402_300_799 * _SECOND).fill_null(False), None).cast(INSTANT)
-    # A number too large for the calendar is a time all the same, only not a plausible one.
-    far = micros.is_not_null() & instant.is_null()
-    instant = instant.zip_with(
-        ~far, pl.Series([253_402_300_799 * _SECOND], dtype=pl.Int64).cast(INSTANT).new_from_index(0, raw.len())
-    )
+        seconds, micros = parts["whole"].cast(pl.Int64), _micros(parts["fraction"])
+    else:
+        seconds, micros = whole, pl.Series([0]).new_from_index(0, raw.len())
+    # A whole number outside of the calendar is a time all the same, only not a plausible one.
+    is_far = (seconds.abs() > _SECONDS_MAX).fill_null(False) | (seconds.is_null() & raw.str.contains(_WHOLE)).fill_null(False)
+    seconds = seconds.set(is_far, _SECONDS_MAX)
+    instant = (seconds * _SECOND + micros.set(is_far, 0)).cast(INSTANT)
     return instant, _problem(raw.is_not_null() & instant.is_null(), "invalid_timestamp")
 
 

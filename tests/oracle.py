@@ -34,7 +34,6 @@ from typing import Any, NamedTuple
 FATES = ("accepted", "duplicate", "conflict", "excluded", "rejected")
 
 LONGEST_LINE_BYTES = 16 * 1024 * 1024
-DEEPEST_LEVEL = 64
 LARGEST_COUNT = 10**12
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -164,7 +163,6 @@ class JsonObject(dict[str, Any]):
 DECODER = json.JSONDecoder(object_pairs_hook=JsonObject, parse_int=Number, parse_float=Number, parse_constant=Number)
 SPACE = re.compile(r"[ \t\n\r]*")
 ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)")
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def parse(text: str) -> Any:
@@ -177,8 +175,6 @@ def parse(text: str) -> Any:
         raise rejected("invalid_json") from None
     if has_lone_surrogate(text):
         raise rejected("invalid_json")
-    if levels(text) > DEEPEST_LEVEL:
-        raise rejected("too_deep")
     return value
 
 
@@ -198,20 +194,6 @@ def has_lone_surrogate(text: str) -> bool:
         elif 0xD800 <= code <= 0xDBFF:
             high_ends_at = escape.end()
     return high_ends_at is not None
-
-
-def levels(text: str) -> int:
-    """How deep objects and arrays are nested in `text`, which is valid JSON; `{}` is one level."""
-    if text.count("{") + text.count("[") <= DEEPEST_LEVEL:
-        return 1
-    level = deepest = 0
-    for character in STRING.sub("", text):
-        if character in "{[":
-            level += 1
-            deepest = max(deepest, level)
-        elif character in "}]":
-            level -= 1
-    return deepest
 
 
 def canonical(value: Any) -> str:

@@ -35,8 +35,8 @@ def card(rates: str, aliases: str = "", version: int = 1, recorded_at: datetime 
         version: its number.
         recorded_at: when it was learned.
     """
-    rate_rows = [["openai", *_blanked(line)] for line in rates.strip().splitlines()]
-    alias_rows = [["openai", *_blanked(line)] for line in aliases.strip().splitlines()]
+    rate_rows = [["openai", *_blanked(line)] for line in rates.splitlines() if line.strip()]
+    alias_rows = [["openai", *_blanked(line)] for line in aliases.splitlines() if line.strip()]
     with tempfile.TemporaryDirectory() as folder:
         rates_csv, aliases_csv = Path(folder) / "rates.csv", Path(folder) / "aliases.csv"
         rates_csv.write_text(_csv(RATE_FIELDS, [[*(row + ["published"])[:10], "high", "a test"] for row in rate_rows]))

@@ -18,7 +18,7 @@ import pytest
 from etl.cli import exit_code_of
 
 GOLDEN = Path(__file__).parent / "golden"
-CASES = sorted(path.name for path in GOLDEN.iterdir())
+CASES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
 COLUMNS = "day,model,tier,meter,caching_status,quantity,rate_usd_per_million,cost_usd,price_status"
 KEY = "day, model, tier, meter, caching_status, rate_usd_per_million, price_status"
 

@@ -42,10 +42,11 @@ def command(settings: Settings, day: Any, **wanted: str | None) -> None:
 
         click.echo(json.dumps([asdict(one) for one in found], default=str, indent=2))
         return
-    for one in found:
+    for index, one in enumerate(found):
+        if index:
+            click.echo()
         for line in _lines(one):
             click.echo(line)
-        click.echo()
 
 
 def _lines(one: Explanation) -> Iterator[str]:
@@ -66,7 +67,9 @@ def _lines(one: Explanation) -> Iterator[str]:
     for row in one.inputs:
         lines = ", ".join(f"{line:,}" for line in row["sample_lines"])
         more = ", ..." if row["records"] > len(row["sample_lines"]) else ""
-        yield f"    {printable(str(row['input_name']))}: {row['records']:,} records, {row['quantity']:,} {cell['unit']}; lines {lines}{more}"
+        records = "1 record" if row["records"] == 1 else f"{row['records']:,} records"
+        where = f"{records}, {row['quantity']:,} {cell['unit']}; {'line' if row['records'] == 1 else 'lines'} {lines}{more}"
+        yield f"    {printable(str(row['input_name']))}: {where}"
     if one.charged_usd is not None:
         same = "the same" if one.charged_usd == cell["cost_usd"] else "NOT THE SAME: run costroll verify"
         yield f"  record by record the sum is {money(one.charged_usd)} USD: {same}"

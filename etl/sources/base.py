@@ -16,6 +16,19 @@ import polars as pl
 Json = Mapping[str, Any]
 
 
+class Object(dict[str, Any]):
+    """A decoded JSON object that remembers which of its keys occurred twice."""
+
+    doubled: frozenset[str] = frozenset()
+
+
+def with_members(record: Json, members: Json) -> Object:
+    """A copy of an object with some members set; what occurred twice is remembered."""
+    made = Object({**record, **members})
+    made.doubled = getattr(record, "doubled", frozenset())
+    return made
+
+
 def count(name: str) -> pl.Expr:
     """A declared count of the record; 0 where the record does not mention it."""
     return pl.col(f"count:{name}").fill_null(0)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from etl.sources.base import Json, Source, count, literal, reported
+from etl.sources.base import Json, Source, count, literal, reported, with_members
 
 RESULT = "organization.usage.completions.result"
 
@@ -40,11 +40,12 @@ def _results(record: Json) -> Iterator[Json]:
             yield from _results(bucket) if isinstance(bucket, dict) else ()
     elif record.get("object") == "bucket":
         interval = {key: record.get(key) for key in ("start_time", "end_time")}
+        doubled = getattr(record, "doubled", frozenset()) & {"start_time", "end_time", "results"}
         results = record.get("results")
-        for result in results if isinstance(results, list) else ():
-            yield {**result, **interval} if isinstance(result, dict) else interval
-        if not results:
-            yield {"object": "bucket", **interval}
+        for result in results if isinstance(results, list) and results else ({"object": "bucket"},):
+            made = with_members(result if isinstance(result, dict) else {}, interval)
+            made.doubled |= doubled
+            yield made
     else:
         yield record
 

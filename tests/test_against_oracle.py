@@ -1,0 +1,141 @@
+"""The package against an independent judge: fate by fate, reason by reason, cost by cost to the last digit.
+
+`tests/oracle.py` shares no code with the package. The logs hold every shape, about 2 % damage of every kind, duplicates,
+conflicts, price changes and thresholds; both read them in one night. `make test-big` does 200,000 records and more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import damage
+import duckdb
+import oracle
+import pytest
+import zstandard
+from oracle import gzip
+
+from etl.pipeline import run
+from etl.run_report import Options
+from etl.warehouse import Warehouse
+
+CARD = Path(__file__).parent.parent / "etl" / "card"
+RECORDS = int(os.environ.get("COSTROLL_ORACLE_RECORDS", "12000"))
+SEEDS = [int(seed) for seed in os.environ.get("COSTROLL_ORACLE_SEEDS", "1 2").split()]
+
+Outcome = tuple[str, str | None]
+
+
+def content_hash_of(path: Path) -> str:
+    data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        data = gzip.decompress(data)
+    elif data[:4] == b"\x28\xb5\x2f\xfd":
+        data = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True).decompress(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_fate_and_every_cost_is_what_the_oracle_says(tmp_path: Path, seed: int) -> None:
+    logs = tmp_path / "logs"
+    files = damage.write_damaged_logs(logs, RECORDS, seed)
+    # Of equal records the first stands; the package orders inputs by their content.
+    files.sort(key=content_hash_of)
+    verdict = oracle.judge(files, card=CARD, now=damage.NOW)
+
+    warehouse = tmp_path / "warehouse"
+    report = run([str(logs)], warehouse, Options(), now=damage.NOW.replace(tzinfo=None))
+
+    assert report.counts.read == sum(verdict.counts.values())
+    assert fates_told(report) == fates_judged(verdict)
+    assert rejects_published(warehouse) == rejects_judged(verdict)
+    assert accepted_published(warehouse, files) == Counter(
+        (record.input_name, record.line_number) for record in verdict.records if record.fate == "accepted"
+    )
+    assert rollup_published(warehouse) == rollup_judged(verdict)
+    assert charges_sum(warehouse) == rollups_sum(warehouse)
+
+
+def plainly(fate: str, reason: str | None) -> Outcome:
+    """The oracle gives plain duplicates and conflicts no reason."""
+    return fate, None if reason in ("same_content", "content_differs") or fate == "accepted" else reason
+
+
+def fates_told(report: object) -> dict[str, Counter[Outcome]]:
+    told: dict[str, Counter[Outcome]] = {}
+    for one in report.inputs:  # type: ignore[attr-defined]
+        counts: Counter[Outcome] = Counter()
+        for (fate, reason), number in one.reasons.items():
+            counts[plainly(fate, reason)] += number
+        counts["accepted", None] += one.counts.accepted
+        told[one.name] = +counts
+    return told
+
+
+def fates_judged(verdict: oracle.Verdict) -> dict[str, Counter[Outcome]]:
+    judged: dict[str, Counter[Outcome]] = {}
+    for record in verdict.records:
+        judged.setdefault(record.input_name, Counter())[plainly(record.fate, record.reason)] += 1
+    return judged
+
+
+def rejects_published(warehouse: Path) -> Counter[tuple[str, int, str, str | None]]:
+    rows = duckdb.sql(
+        f"select input_name, line_number, fate, reason from '{warehouse}/current/rejects/*.parquet'"
+    ).fetchall()
+    return Counter((name, line, *plainly(fate, reason)) for name, line, fate, reason in rows)
+
+
+def rejects_judged(verdict: oracle.Verdict) -> Counter[tuple[str, int, str, str | None]]:
+    return Counter(
+        (record.input_name, record.line_number, *plainly(record.fate, record.reason))
+        for record in verdict.records
+        if record.fate in ("rejected", "conflict")
+    )
+
+
+def accepted_published(warehouse: Path, files: list[Path]) -> Counter[tuple[str, int]]:
+    names = {content_hash_of(path): str(path) for path in files}
+    rows = duckdb.sql(f"select input_sha256, line_number from '{warehouse}/current/usage/*/*.parquet'").fetchall()
+    return Counter((names[digest], line) for digest, line in rows)
+
+
+def rollup_published(warehouse: Path) -> dict[tuple[object, ...], tuple[int, Decimal | None]]:
+    rows = duckdb.sql(
+        f"""
+        select r.day, r.account_id, r.project_id, r.provider, r.model, r.tier, r.meter, r.caching_status,
+               r.context_over_tokens, r.priced_model, t.effective_from, r.rate_usd_per_million, r.source_kind,
+               r.price_status, sum(r.quantity)::bigint, sum(r.cost_usd)
+        from '{warehouse}/current/rollups/*.parquet' r
+        left join '{warehouse}/current/rates/rates-*.parquet' t on t.rate_id = r.rate_id
+        group by all
+        """
+    ).fetchall()
+    return {row[:-2]: row[-2:] for row in rows}
+
+
+def rollup_judged(verdict: oracle.Verdict) -> dict[tuple[object, ...], tuple[int, Decimal | None]]:
+    judged: dict[tuple[object, ...], tuple[int, Decimal | None]] = {}
+    for cell, (quantity, cost) in verdict.rollup.items():
+        since = cell.rate_effective_from
+        instant = datetime.fromisoformat(since) if since else None
+        judged[tuple(cell._replace(rate_effective_from=instant))] = (quantity, cost)  # type: ignore[arg-type]
+    return judged
+
+
+def charges_sum(warehouse: Path) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(Warehouse(warehouse).root / "costroll.duckdb"), read_only=True) as con:
+        return con.sql("select day, sum(cost_usd), count(cost_usd) > 0 from charges group by day order by day").fetchall()
+
+
+def rollups_sum(warehouse: Path) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(Warehouse(warehouse).root / "costroll.duckdb"), read_only=True) as con:
+        return con.sql(
+            "select day, sum(cost_usd), count(cost_usd) > 0 from rollups where price_status <> 'not_charged' "
+            "group by day order by day"
+        ).fetchall()

@@ -1,0 +1,81 @@
+"""`costroll rates`: what it shows, and what it says when there is nothing to show."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from etl.cli import cli, exit_code_of
+from etl.errors import UsageError
+
+
+def rates(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["rates", *arguments])
+
+
+def test_the_rates_of_a_day_are_those_in_force_at_its_first_instant() -> None:
+    shown = rates("show", "gpt-4o", "--on", "2024-10-01", "--tier", "standard")
+    assert shown.exit_code == 0
+    assert "2024-05-13  2024-10-02" in shown.output
+    assert "2.50" not in shown.output
+
+
+def test_a_model_reached_through_an_alias_shows_the_way() -> None:
+    shown = rates("show", "claude-opus-4-0", "--on", "2026-01-01")
+    assert shown.output.splitlines()[0] == "anthropic: claude-opus-4-0 → claude-opus-4-20250514"
+
+
+def test_a_fine_tuned_model_shows_its_base() -> None:
+    shown = rates("show", "ft:gpt-4o-mini-2024-07-18:org::id", "--on", "2026-01-01")
+    assert shown.output.splitlines()[0] == "openai: ft:gpt-4o-mini-2024-07-18:org::id → ft:gpt-4o-mini-2024-07-18"
+
+
+def test_an_unknown_model_is_answered_with_near_names_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code_of(["rates", "show", "gpt-4o-min"]) == 2
+    assert "near names are gpt-4o-mini" in capsys.readouterr().err
+
+
+def test_an_unknown_provider_is_answered_with_those_there_are() -> None:
+    refused = rates("show", "gpt-4o", "--provider", "azure").exception
+    assert isinstance(refused, UsageError)
+    assert "anthropic, google, openai" in str(refused)
+
+
+def test_a_day_that_cannot_be_read_is_a_usage_error() -> None:
+    assert rates("show", "gpt-4o", "--on", "yesterday").exit_code == 2
+
+
+def test_a_model_without_rates_in_force_says_so() -> None:
+    shown = rates("show", "o3", "--on", "2020-01-01")
+    assert shown.exit_code == 0
+    assert "No rate is in force then; `costroll rates history o3` shows all." in shown.output
+
+
+def test_json_has_rates_as_exact_strings_also_with_the_option_in_front() -> None:
+    behind = json.loads(rates("show", "o3", "--on", "2025-06-10", "--tier", "standard", "--json").output)
+    in_front = CliRunner().invoke(cli, ["--json", "rates", "show", "o3", "--on", "2025-06-10", "--tier", "standard"])
+    assert behind == json.loads(in_front.output)
+    assert (behind["model"], behind["on"]) == ("o3", "2025-06-10T00:00:00Z")
+    [entry] = behind["found"]
+    assert (entry["provider"], entry["path"]) == ("openai", ["o3"])
+    assert entry["rates"][0]["rate_usd_per_million"] == "2.000000"
+
+
+def test_the_history_has_what_was_and_what_is() -> None:
+    lines = rates("history", "o3").output.splitlines()
+    standard = [line.split()[4:7] for line in lines if line.startswith("o3     standard  input        uncached")]
+    assert standard == [["10.000", "2025-04-16", "2025-06-10"], ["2.000", "2025-06-10", "open"]]
+
+
+def test_check_counts_what_it_checked() -> None:
+    checked = rates("check")
+    assert checked.exit_code == 0
+    assert "0 failures" in checked.output
+    assert json.loads(rates("check", "--json").output)["failures"] == 0
+
+
+@pytest.mark.parametrize("name", ["show", "history", "check"])
+def test_every_command_has_an_example(name: str) -> None:
+    assert f"Example:\n      costroll rates {name}" in rates(name, "--help").output
