@@ -61,4 +61,5 @@ def _mixed(words: _Words, salt: np.uint64) -> _Words:
         np.bitwise_xor(mixed, shifted, out=mixed)
         np.multiply(mixed, np.uint64(factor), out=mixed)
     np.right_shift(mixed, np.uint64(31), out=shifted)
-    return np.bitwise_xor(mixed, shifted, out=mixed)
+    np.bitwise_xor(mixed, shifted, out=mixed)
+    return mixed

@@ -183,7 +183,16 @@ def _grain(rows: Sequence[OurRow], lines: Sequence[StatementLine], said: Set[str
     """The dimensions that both sides have on a day; of a day that only we have, those that the bill has elsewhere."""
     theirs = _dimensions_in(lines) if lines else said
     ours = _dimensions_in(rows) if rows else theirs
-    return tuple(name for name in DIMENSIONS if name in theirs and name in ours)
+    shared = theirs & ours if _share_projects(rows, lines) else theirs & ours - {"project_id"}
+    return tuple(name for name in DIMENSIONS if name in shared)
+
+
+def _share_projects(rows: Sequence[OurRow], lines: Sequence[StatementLine]) -> bool:
+    """Whether projects can be compared: each row of ours names one, and they are the bill's, not our own names for them."""
+    if not rows or not lines:
+        return True
+    ours = {row.project_id for row in rows}
+    return None not in ours and not ours.isdisjoint(line.project_id for line in lines)
 
 
 def _aliases_on(day: date, aliases: pl.DataFrame | None, provider: str) -> dict[str, set[str]]:

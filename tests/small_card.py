@@ -39,18 +39,23 @@ def card(rates: str, aliases: str = "", version: int = 1, recorded_at: datetime 
     alias_rows = [["openai", *_blanked(line)] for line in aliases.splitlines() if line.strip()]
     with tempfile.TemporaryDirectory() as folder:
         rates_csv, aliases_csv = Path(folder) / "rates.csv", Path(folder) / "aliases.csv"
-        rates_csv.write_text(_csv(RATE_FIELDS, [[*(row + ["published"])[:10], "high", "a test"] for row in rate_rows]))
+        rates_csv.write_text(_csv(RATE_FIELDS, [[*_with_status(row), "high", "a test"] for row in rate_rows]))
         aliases_csv.write_text(_csv(ALIAS_FIELDS, [[*row, "a test", "high"] for row in alias_rows]))
         return load_card(rates_csv, aliases_csv, name=f"v{version}", rate_version=version, recorded_at=recorded_at)
 
 
 def then(old: RateCard, new: RateCard, superseded: Sequence[str] = ()) -> RateCard:
-    """`old`, and after it the next version `new`, which supersedes the rates of `old` with these ids."""
+    """`old`, and after it the next version `new`, which supersedes these rate ids and aliases of `old`."""
     at = pl.lit(new.versions["recorded_at"].item(), pl.Datetime("us"))
-    gone = pl.when(pl.col("rate_id").is_in(list(superseded))).then(at).otherwise("superseded_at")
+    rates, aliases = (
+        frame.with_columns(
+            superseded_at=pl.when(pl.col(name).is_in(list(superseded))).then(at).otherwise("superseded_at")
+        )
+        for frame, name in ((old.rates, "rate_id"), (old.aliases, "alias"))
+    )
     return RateCard(
-        rates=pl.concat([old.rates.with_columns(superseded_at=gone), new.rates]),
-        aliases=pl.concat([old.aliases, new.aliases]),
+        rates=pl.concat([rates, new.rates]),
+        aliases=pl.concat([aliases, new.aliases]),
         versions=pl.concat([old.versions, new.versions]),
     )
 
@@ -86,6 +91,10 @@ def rated(prices: RateCard, *rows: dict[str, Any], healed: pl.DataFrame | None =
     """The rollups of these rows."""
     found: list[dict[str, Any]] = rate(quantities(*rows), prices, healed).to_pylist()
     return found
+
+
+def _with_status(row: list[str]) -> list[str]:
+    return row if len(row) == 10 else [*row, "published"]
 
 
 def _blanked(line: str) -> list[str]:

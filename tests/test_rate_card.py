@@ -191,7 +191,7 @@ def test_the_card_read_back_from_parquet_is_the_same(tmp_path: Path) -> None:
     assert again.versions.equals(shipped.versions)
 
 
-# ------------------------------------------------------------------------------------------------ thresholds and changes
+# ----------------------------------------------------------------------------------------------- thresholds and changes
 
 
 def test_the_thresholds_are_those_above_zero_in_order() -> None:
@@ -325,13 +325,14 @@ def test_every_check_states_its_name_and_severity() -> None:
 @pytest.mark.slow
 def test_a_hundred_thousand_rates_are_loaded_and_checked_in_seconds(tmp_path: Path) -> None:
     years = [("", "2021-01-01"), *((f"202{year}-01-01", f"202{year + 1}-01-01") for year in range(1, 5))]
+    meters = ["input,uncached", "input,cached", "output,not_applicable", "image_input,cached"]
     lines = [
-        f"openai,m{model},{tier},{meter},{caching},0,{since},{until},{model % 1000}.25,published,high,a test"
+        f"openai,m{model},{tier},{meter},0,{since},{until},{model % 1000}.25,published,high,a test"
         for model in range(2_500)
         for tier in ("standard", "batch")
-        for meter, caching in (("input", "uncached"), ("input", "cached"), ("output", "not_applicable"), ("image_input", "cached"))
+        for meter in meters
         for since, until in years
-    ]  # fmt: skip
+    ]
     began = datetime.now(UTC)
     large = load(tmp_path, *lines)
     assert check(large) == []

@@ -123,6 +123,15 @@ def test_an_alias_leads_to_the_model_of_that_instant(at: str, cost_usd: str) -> 
     assert cost_of(moving, at=at) == Decimal(cost_usd)
 
 
+@pytest.mark.parametrize(
+    ("at", "status"),
+    [("2025-05-31T23:59:59.999999", "unpriced_unknown_model"), ("2025-06-01", "priced")]
+    + [("2025-06-30T23:59:59.999999", "priced"), ("2025-07-01", "unpriced_unknown_model")],
+)
+def test_an_alias_that_is_not_in_force_leads_nowhere(at: str, status: str) -> None:
+    assert status_of(card("n standard input uncached 0 - - 5", "m n 2025-06-01 2025-07-01"), at=at) == status
+
+
 def test_the_rollup_names_the_model_it_was_priced_under() -> None:
     [row] = rated(card("m-may standard input uncached 0 - - 5", "m m-may - -"), used(model="m"))
     assert (row["model"], row["priced_model"]) == ("m", "m-may")
@@ -271,6 +280,14 @@ def test_the_first_price_status_that_applies_is_given(row: dict[str, Any], statu
     assert (rollup["rate_id"] is None) == (not status.startswith("priced"))
 
 
+@pytest.mark.parametrize(("at", "status"), [("2024-09-30", "priced"), ("2024-10-01", "priced_upper_bound")])
+def test_a_log_that_does_not_split_cached_input_is_an_upper_bound_once_cached_input_is_cheaper(
+    at: str, status: str
+) -> None:
+    prices = card("m standard input uncached 0 - - 2\nm standard input cached 0 2024-10-01 - 1")
+    assert status_of(prices, at=at, cached_is_split=False) == status
+
+
 def test_requests_cost_nothing_and_have_no_rate() -> None:
     [row] = rated(card(STATUSES), used(7, meter="requests", caching_status="cached"))
     assert (row["quantity"], row["unit"], row["cost_usd"]) == (7, "requests", Decimal(0))
@@ -309,6 +326,12 @@ def test_an_alias_of_a_later_version_heals_too() -> None:
     named = then(FIRST, card("n standard input uncached 0 - - 7", "called-m m - -", 2, SECOND_VERSION))
     [row] = rated(named, used(model="called-m", rate_version=1))
     assert (row["cost_usd"], row["priced_model"]) == (Decimal(2), "m")
+
+
+def test_an_alias_is_known_until_the_version_that_supersedes_it() -> None:
+    first = card("m-may standard input uncached 0 - - 5\nm-june standard input uncached 0 - - 6", "m m-may - -")
+    moved = then(first, card("", "m m-june - -", 2, SECOND_VERSION), superseded=["m"])
+    assert [cost_of(moved, rate_version=version) for version in (1, 2, None)] == [Decimal(5), Decimal(6), Decimal(6)]
 
 
 def test_what_once_healed_keeps_that_price_when_a_still_newer_version_changes_it() -> None:

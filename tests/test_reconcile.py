@@ -617,3 +617,26 @@ def test_lines_add_up_to_the_total_whatever_matches(tmp_path: Path) -> None:
     assert sum(cell.difference_usd for cell in result.cells) == Decimal("-5.875")
     # 0.75 + 2 + 0.125 + 9 + 0.5
     assert result.absolute_usd == Decimal("12.375")
+
+
+def test_a_project_is_compared_only_where_every_record_names_one_of_the_bills(tmp_path: Path) -> None:
+    """An application's own name for a project, or a record without one, must not tear a day apart."""
+    log = tmp_path / "log.jsonl"
+    call = '"object":"chat.completion","created":1749513600,"usage":{"prompt_tokens":1000000,"completion_tokens":0}'
+    log.write_text(
+        '{"timestamp":"2025-06-10T00:00:00Z","project":"search","response":{"id":"a","model":"gpt-4o-mini-2024-07-18",'
+        + call
+        + '}}\n{"id":"b","model":"o3-2025-04-16",'
+        + call
+        + "}\n"
+    )
+    bill = tmp_path / "cost_2025-06-10_2025-06-11.csv"
+    bill.write_text(
+        "start_time,end_time,start_time_iso,end_time_iso,amount_value,amount_currency,line_item,project_id,"
+        "organization_id,organization_name\n"
+        '1749513600,1749600000,,,0.15,usd,"gpt-4o-mini-2024-07-18, input",proj_1,org-1,Acme\n'
+        '1749513600,1749600000,,,2.00,usd,"o3-2025-04-16, input",proj_1,org-1,Acme\n'
+    )
+    warehouse = tmp_path / "warehouse"
+    assert exit_code_of(["run", "--warehouse", str(warehouse), str(log)]) == 0
+    assert exit_code_of(["reconcile", "--warehouse", str(warehouse), str(bill)]) == 0  # 2.15 = 0.15 + 2.00

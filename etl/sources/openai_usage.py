@@ -40,7 +40,7 @@ def _results(record: Json) -> Iterator[Json]:
             yield from _results(bucket) if isinstance(bucket, dict) else ()
     elif record.get("object") == "bucket":
         interval = {key: record.get(key) for key in ("start_time", "end_time")}
-        doubled = getattr(record, "doubled", frozenset()) & {"start_time", "end_time", "results"}
+        doubled: frozenset[str] = getattr(record, "doubled", frozenset()) & {"start_time", "end_time", "results"}
         results = record.get("results")
         for result in results if isinstance(results, list) and results else ({"object": "bucket"},):
             made = with_members(result if isinstance(result, dict) else {}, interval)
