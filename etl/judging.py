@@ -215,13 +215,14 @@ def _reason(shape: Shape, reading: Reading, dialect: Dialect) -> pl.Expr:
     given = list(source.counts)
     digits = r"^[0-9]+(\.0+)?$" if dialect == "csv" else r"^-?[0-9]+$"
     is_integer = {name: raws[name].str.contains(digits) for name in given}
+    is_readable = pl.col("problem").is_null()
     tests: list[tuple[str, pl.Expr]] = [
         ("duplicate_key", pl.col("problem") == "duplicate_key"),
         ("http_error", pl.col("is_http_failure")),
-        *source.excluded.items(),
+        *((code, is_readable & test) for code, test in source.excluded.items()),
     ]
     if source.usage:
-        tests.append(("missing_usage", ~pl.col("literal:has_usage") & pl.col("problem").is_null()))
+        tests.append(("missing_usage", is_readable & ~pl.col("literal:has_usage")))
     tests.append(("invalid_field", pl.col("problem") == "invalid_field"))
     tests += [("missing_count", raws[name].is_null() | (raws[name] == "")) for name in sorted(source.required)]
     is_given = {name: raws[name].is_not_null() & (raws[name] != "") for name in given}

@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,8 @@ def _publish(
     settlement = Settlement(parent, builder, card, intake.read, options)
     quantities = settlement.settle(intake.spool)
     counts = _closed(intake.read)
-    rollups = rate(pl.concat(quantities), card) if quantities else arrow_schema("rollups").empty_table()
+    healed = _healed_before(parent)
+    rollups = rate(pl.concat(quantities), card, healed) if quantities else arrow_schema("rollups").empty_table()
     refused = [InputReport(name, None, refusal=(code, text)) for name, code, text in found.refused]
     days = sorted(settlement.touched)
     report = RunReport(
@@ -109,13 +110,7 @@ def _publish(
         "closure": asdict(counts),
         "settings_hash": options.reading_hash(),
         "rate_version": card.newest(),
-        "days": {
-            day.isoformat(): {
-                "rate_version": settlement.version_of(day),
-                "candidates": settlement.closure[day.isoformat()],
-            }
-            for day in days
-        },
+        "days": {day.isoformat(): _day_facts(day, settlement, card, healed, rollups) for day in days},
         "expected": expected,
     }
     report.snapshot = builder.commit(facts)
@@ -139,6 +134,26 @@ def _closed(inputs: Sequence[InputReport]) -> Counts:
             raise IntegrityError(f"{one.name}: {one.counts.line()} does not add up; nothing was published")
         total += one.counts
     return total
+
+
+def _healed_before(parent: Snapshot | None) -> pl.DataFrame:
+    """The later card versions at which something of a day found its rate, as `etl.rating.rate` takes them."""
+    days = parent.manifest.get("days", {}) if parent else {}
+    rows = [(date.fromisoformat(day), version) for day, facts in days.items() for version in facts.get("healed", ())]
+    return pl.DataFrame(rows, schema={"day": pl.Date, "rate_version": pl.Int64}, orient="row")
+
+
+def _day_facts(
+    day: date, settlement: Settlement, card: RateCard, healed: pl.DataFrame, rollups: pa.Table
+) -> dict[str, Any]:
+    """What the manifest keeps of a touched day: the card versions it was rated with, and the fates of its candidates."""
+    version = settlement.version_of(day)
+    known = [version, *healed.filter(pl.col("day") == day)["rate_version"]]
+    used = pl.DataFrame(rollups).filter(pl.col("day") == day)["rate_version"].max()
+    if isinstance(used, int) and used > max(known):
+        known.append(card.newest())
+    facts: dict[str, Any] = {"rate_version": version, "candidates": settlement.closure[day.isoformat()]}
+    return facts | ({"healed": known[1:]} if known[1:] else {})
 
 
 def _newly_unpriced(parent: Snapshot | None, settlement: Settlement, rollups: pa.Table) -> dict[str, int]:

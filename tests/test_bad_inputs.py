@@ -38,6 +38,7 @@ from etl.cli import exit_code_of
 
 MINI = "gpt-4o-mini-2024-07-18"
 ONE_O_CLOCK = 1_763_686_800  # 2025-11-21T01:00:00Z
+OCTOBER = 1_759_276_800  # 2025-10-01T00:00:00Z: no requests on this day, so aggregates count
 MIB = 1 << 20
 BOM = b"\xef\xbb\xbf"
 CANARY = "CANARY-7f3a-the-patient-said"
@@ -83,7 +84,7 @@ def wrapped(request_id: str, **changes: Any) -> dict[str, Any]:
     return {"timestamp": "2025-11-21T01:00:00Z", "user": "u", "response": chat(request_id)} | changes
 
 
-def bucket(*results: Mapping[str, Any], start: int = ONE_O_CLOCK - 3600) -> dict[str, Any]:
+def bucket(*results: Mapping[str, Any], start: int = OCTOBER) -> dict[str, Any]:
     return {"object": "bucket", "start_time": start, "end_time": start + 86_400, "results": list(results)}
 
 
@@ -158,7 +159,10 @@ class Night:
 
     def lines_about(self, path: Path | str) -> list[str]:
         """What stderr says about one input, without its name."""
-        start = f"{shown(path)}: "
+        return self.lines_about_shown(shown(path))
+
+    def lines_about_shown(self, name: str) -> list[str]:
+        start = f"{name}: "
         return [line.removeprefix(start) for line in self.err.splitlines() if line.startswith(start)]
 
     def fates(self, path: Path | str) -> dict[int, list[str]]:
@@ -436,3 +440,748 @@ def number_case(place: str, number: str | None, at: int) -> Case:
 NUMBER_CASES = {
     (place, number): number_case(place, number, at) for place in POSITIONS for at, number in enumerate(NUMBERS)
 }
+
+
+@pytest.fixture(scope="module")
+def number_night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    return read_together(tmp_path_factory.mktemp("numbers"), list(NUMBER_CASES.values()))
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=str)
+@pytest.mark.parametrize("place", POSITIONS)
+def test_a_count_is_a_whole_number_in_digits_or_its_record_is_rejected(
+    number_night: Night, place: str, number: str | None
+) -> None:
+    case = NUMBER_CASES[place, number]
+    path = number_night.warehouse.parent / "logs" / case.name
+
+    assert_fates(number_night, case, path)
+
+    if case.fates[2] == OK:
+        sha256 = number_night.input(path)["sha256"]
+        [row] = [r for r in number_night.usage if r["input_sha256"] == sha256 and r["line_number"] == 2]
+        assert (row[POSITIONS[place].column] or 0) == (NUMBERS[number][1] or 0)
+
+
+def test_the_good_file_beside_all_wrong_numbers_is_priced(number_night: Night) -> None:
+    assert_good_file_is_priced(number_night, number_night.warehouse.parent / "logs" / "good.jsonl")
+    assert number_night.code == 3
+
+
+def test_all_forms_of_a_number_in_one_file_get_the_same_fates(tmp_path: Path) -> None:
+    """Here the fast reader meets them all at once, and must set apart exactly those that it cannot read."""
+    cases = {number: number_case("chat cached", number, at) for at, number in enumerate(NUMBERS)}
+    lines = list(itertools.chain(*(case.content.splitlines() for case in cases.values())))
+    verdicts = itertools.chain(*(case.fates.values() for case in cases.values()))
+    fates = {at: verdict for at, verdict in enumerate(verdicts, 1)}
+    case = Case("all.jsonl", jsonl(*lines), fates)
+
+    night = read_together(tmp_path, [case])
+
+    assert len(lines) == 3 * len(NUMBERS)
+    assert_fates(night, case, tmp_path / "logs" / "all.jsonl")
+
+
+# A cell as it stands in a CSV row -> its verdict, and its value where it has one. An empty cell is absent.
+CELLS: dict[str, tuple[str, int | None]] = {
+    "0": (OK, 0),
+    "12": (OK, 12),
+    "007": (OK, 7),
+    "12.0": (OK, 12),
+    "12.000": (OK, 12),
+    '"12"': (OK, 12),
+    "1000000000000": (OK, 10**12),
+    "1000000000000.0": (OK, 10**12),
+    "1000000000001": (RANGE, None),
+    "9223372036854775808": (RANGE, None),
+    "123456789012345678901234567890": (RANGE, None),
+    "": (ABSENT, None),
+    '""': (ABSENT, None),
+    "1.5": (WRONG, None),
+    "12.01": (WRONG, None),
+    "12.": (WRONG, None),
+    ".0": (WRONG, None),
+    "-5": (WRONG, None),
+    "-0": (WRONG, None),
+    "+7": (WRONG, None),
+    "1e3": (WRONG, None),
+    "0x10": (WRONG, None),
+    "1_000": (WRONG, None),
+    '"1,000"': (WRONG, None),
+    " 7": (WRONG, None),
+    "7 ": (WRONG, None),
+    " ": (WRONG, None),
+    "true": (WRONG, None),
+    "NaN": (WRONG, None),
+    "null": (WRONG, None),
+    "١٢": (WRONG, None),
+}
+PLAIN_HEADER = "occurred_at,request_id,model,input_tokens,input_cached_tokens,output_tokens"
+USAGE_HEADER = (
+    "start_time,end_time,start_time_iso,end_time_iso,input_tokens,output_tokens,num_model_requests,project_id,model,"
+    "service_tier,batch,input_cached_tokens"
+)
+
+
+def usage_row(project_id: str, output: str = "100", cached: str = "0") -> str:
+    end = OCTOBER + 86_400
+    return f"{OCTOBER},{end},2025-10-01,2025-10-02,{TRILLION},{output},1,{project_id},{MINI},default,false,{cached}"
+
+
+def csv_case(name: str, cell: str, header: str, row: str, absent: str) -> Case:
+    verdict = absent if CELLS[cell][0] == ABSENT else CELLS[cell][0]
+    return Case(f"{name}.csv", f"{header}\n{row}\n".encode(), {2: verdict})
+
+
+CELL_CASES = {
+    ("plain cached", "input_cached_tokens"): [
+        csv_case(
+            f"plain cached {at:02d}",
+            cell,
+            PLAIN_HEADER,
+            f"2025-11-21T01:00:00Z,plain-cached-{at},{MINI},{TRILLION},{cell},1",
+            OK,
+        )
+        for at, cell in enumerate(CELLS)
+    ],
+    ("usage output", "output_tokens"): [
+        csv_case(f"usage output {at:02d}", cell, USAGE_HEADER, usage_row(f"out-{at}", output=cell), "missing_count")
+        for at, cell in enumerate(CELLS)
+    ],
+    ("usage cached", "input_cached_tokens"): [
+        csv_case(f"usage cached {at:02d}", cell, USAGE_HEADER, usage_row(f"cached-{at}", cached=cell), OK)
+        for at, cell in enumerate(CELLS)
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def cell_night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    return read_together(tmp_path_factory.mktemp("cells"), list(itertools.chain(*CELL_CASES.values())))
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=ascii)
+@pytest.mark.parametrize("place", CELL_CASES, ids=" ".join)
+def test_a_csv_count_is_digits_and_perhaps_a_point_and_zeros(
+    cell_night: Night, place: tuple[str, str], cell: str
+) -> None:
+    case = CELL_CASES[place][list(CELLS).index(cell)]
+    path = cell_night.warehouse.parent / "logs" / case.name
+
+    assert_fates(cell_night, case, path)
+
+    if case.fates[2] == OK:
+        [row] = [row for row in cell_night.usage if row["input_sha256"] == cell_night.input(path)["sha256"]]
+        assert (row[place[1]] or 0) == (CELLS[cell][1] or 0)
+
+
+# ----------------------------------------------------------------------------------------------------------- JSON lines
+
+
+def nested(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+def beside(stem: str, *odd: str | bytes | Mapping[str, Any], fates: str | Sequence[str], end: bytes = b"\n") -> Case:
+    """A file with odd lines between two good ones."""
+    each = [fates] * len(odd) if isinstance(fates, str) else list(fates)
+    assert len(each) == len(odd)
+    content = jsonl(chat(f"{stem}-first"), *odd, chat(f"{stem}-last"), end=end)
+    return Case(f"{stem}.jsonl", content, dict(enumerate([OK, *each, OK], 1)))
+
+
+def in_usage(stem: str, **usage: Any) -> dict[str, Any]:
+    return chat(stem, usage={"prompt_tokens": 1000, "completion_tokens": 100, **usage})
+
+
+def doubled(record: Mapping[str, Any] | str, before: str, extra: str) -> str:
+    """A record's text with an extra member put before another; both keys then stand in one object."""
+    text = record if isinstance(record, str) else text_of(record)
+    assert text.count(before) == 1, before
+    return text.replace(before, f"{extra},{before}")
+
+
+RAW_PROMPT = b'"content":"' + CANARY.encode() + b'"'
+
+
+def with_content(stem: str, content: bytes) -> bytes:
+    """A chat line whose answer, which Costroll does not read, has these bytes."""
+    line = text_of(chat(stem)).encode()
+    assert line.count(RAW_PROMPT) == 1
+    return line.replace(RAW_PROMPT, b'"content":"' + content + b'"')
+
+
+JSON_CASES = [
+    Case("bom.jsonl", BOM + jsonl(chat("bom-1"), "{torn", chat("bom-2")), {1: OK, 2: "invalid_json", 3: OK}),
+    Case("bom torn.jsonl", BOM + jsonl('{"torn', chat("bomtorn-2")), {1: "invalid_json", 2: OK}),
+    Case("bom twice.jsonl", BOM + BOM + jsonl(chat("bom2-1"), chat("bom2-2")), {1: "invalid_json", 2: OK}),
+    Case("crlf.jsonl", jsonl(chat("crlf-1"), chat("crlf-2"), "{torn", end=b"\r\n"), {1: OK, 2: OK, 3: "invalid_json"}),
+    Case(
+        "blank lines.jsonl",
+        b"\n\r\n \t\n" + jsonl(chat("blank-1"), "", "  ", chat("blank-2"), "{torn", "\t") + b"\n  ",
+        {4: OK, 7: OK, 8: "invalid_json"},
+    ),
+    Case("no final newline.jsonl", jsonl(chat("end-1"), chat("end-2"))[:-1], {1: OK, 2: OK}),
+    Case("torn end.jsonl", jsonl(chat("tail-1"), chat("tail-2"))[:-20], {1: OK, 2: "invalid_json"}),
+    Case("spaces around.jsonl", jsonl(f"  {text_of(chat('pad-1'))}\t ", "  {torn "), {1: OK, 2: "invalid_json"}),
+    beside("two objects", text_of(chat("two-1")) + text_of(chat("two-2")), fates="invalid_json"),
+    beside("two objects apart", text_of(chat("apart-1")) + " " + text_of(chat("apart-2")), fates="invalid_json"),
+    beside("trailer", text_of(chat("trailer-1")) + "TRAILER", text_of(chat("trailer-2")) + "}", fates="invalid_json"),
+    beside("garbage", "garbage", "}{", "{", '{"id":', "{'id':'x'}", '{"a":1 /* no */}', fates="invalid_json"),
+    beside("not objects", "null", "7", '"text"', "true", "[]", "[{}]", "NaN", fates="not_an_object"),
+    beside("unknown", "{}", '{"hello":"world"}', '{"model":"x","tokens":5}', fates="unknown_shape"),
+    beside(
+        "control characters",
+        with_content("control-1", b"a\tb"),
+        with_content("control-2", b"a\x01b"),
+        chat("control\x003"),
+        chat("control-4", model="gpt\x7f"),
+        chat("control-5", service_tier="flex\u0085"),
+        with_content("control-6", b"a\\u0000b"),
+        fates=["invalid_json", "invalid_json", *["control_character"] * 3, OK],
+    ),
+    beside("nul bytes", b"\0" * 20, b"\0" + text_of(chat("nul-1")).encode(), fates="invalid_json"),
+    beside("nul in text", with_content("nul-2", b"a\0b"), fates="invalid_json"),
+    beside(
+        "invalid utf8",
+        with_content("utf8-1", b"caf\xe9"),
+        text_of(chat("utf8-2")).encode().replace(b"utf8-2", b"utf8-\xff"),
+        text_of(chat("utf8-3")).encode().replace(b'"model"', b'"mod\xc3"'),
+        b"\xff\xfe\xfd",
+        with_content("utf8-5", b"\xed\xa0\x80"),
+        with_content("utf8-6", "é\u2028🙂".encode()),
+        fates=[*["invalid_utf8"] * 5, OK],
+    ),
+    beside(
+        "lone surrogates",
+        text_of(chat("surrogate-X")).replace("X", r"\ud800"),
+        text_of(chat("surrogate-X")).replace("X", r"\udc00"),
+        text_of(chat("surrogate-X")).replace("X", r"\uDBFFx"),
+        with_content("surrogate-4", rb"\ud800"),
+        with_content("surrogate-5", rb"\udc00\ud800"),
+        with_content("surrogate-6", rb"\ud83d\ude42"),
+        with_content("surrogate-7", rb"\\ud800"),
+        fates=[*["invalid_json"] * 5, OK, OK],
+    ),
+    beside(
+        "duplicate keys",
+        doubled(chat("doubled-1"), '"id":', '"id":"x"'),
+        doubled(chat("doubled-2"), '"model":', '"model":"gpt-4o"'),
+        doubled(chat("doubled-3"), '"model":', f'"model":"{MINI}"'),
+        doubled(chat("doubled-4"), '"created":', '"created":1'),
+        doubled(chat("doubled-5"), '"usage":', '"usage":null'),
+        doubled(chat("doubled-6"), '"prompt_tokens":', '"prompt_tokens":5'),
+        doubled(chat("doubled-7"), '"object":', '"object":"response"'),
+        doubled(chat("doubled-8"), '"model":', '"service_tier":"flex","service_tier":"batch"'),
+        doubled(chat("doubled-9"), '"model":', '"i\\u0064":"x"'),
+        doubled(
+            in_usage("doubled-10", prompt_tokens_details={"cached_tokens": 5}), '"cached_tokens":', '"cached_tokens":5'
+        ),
+        doubled(
+            in_usage("doubled-11", prompt_tokens_details={"cached_tokens": 5}),
+            '"prompt_tokens_details":',
+            '"prompt_tokens_details":{}',
+        ),
+        doubled(chat("doubled-12"), '"model":', '"metadata":{"project_id":"a","project_id":"b"}'),
+        fates="duplicate_key",
+    ),
+    beside(
+        "duplicate keys around",
+        doubled(wrapped("doubled-20"), '"timestamp":', '"timestamp":"2025-11-21T02:00:00Z"'),
+        doubled(wrapped("doubled-21"), '"response":', '"response":{}'),
+        doubled(wrapped("doubled-22"), '"id":', '"id":"x"'),
+        wrapped("doubled-23", response=doubled(chat("doubled-23"), '"model":', '"model":"x"')),
+        doubled(batch("doubled-24"), '"response":', '"response":null'),
+        doubled(batch("doubled-25"), '"body":', '"body":{}'),
+        doubled(plain("doubled-26"), '"input_tokens":', '"input_tokens":1'),
+        doubled(responses("doubled-27"), '"output_tokens":', '"output_tokens":1'),
+        fates="duplicate_key",
+    ),
+    beside(
+        "duplicate keys elsewhere",
+        doubled(chat("doubled-30"), '"model":', '"seed":1,"seed":2'),
+        doubled(chat("doubled-31"), '"index":', '"index":1'),
+        in_usage("doubled-32", total_tokens=1, extra={"a": 1}),
+        fates=OK,
+    ),
+    beside(
+        "trailing commas",
+        text_of(chat("comma-1"))[:-1] + ",}",
+        text_of(chat("comma-2"))[:-1] + ", }",
+        text_of(chat("comma-3")).replace('"completion_tokens":100}', '"completion_tokens":100,}'),
+        text_of(chat("comma-4", tags=[1, 2])).replace("2]", "2,]"),
+        text_of(chat("comma-5", tags=[1, 2])).replace("2]", "2 , ]"),
+        text_of(chat("comma-6", tags=[])).replace("[]", "[,]"),
+        text_of(chat("comma-7", tags={})).replace('"tags":{}', '"tags":{,}'),
+        text_of(chat("comma-8", note='",}')).replace('"created"', '"x":[1,],"created"'),
+        with_content("comma-9", b",}"),
+        with_content("comma-10", b",] \\\",}\\\" ,}"),
+        with_content("comma-11", b"\\\\"),
+        with_content("comma-12", b"a,}\\\\"),
+        text_of(chat("comma-13")).replace('"model"', '"a,}":"b,]","model"'),
+        fates=[*["invalid_json"] * 8, *[OK] * 5],
+    ),
+    beside(
+        "depth",
+        chat("deep-1", deep=json.loads(nested(60))),
+        text_of(chat("deep-2"))[:-1] + f',"deep":{nested(100_000)}}}',
+        nested(100_000),
+        fates=[OK, "too_deep", "too_deep"],
+    ),
+    beside(
+        "usage",
+        chat("usage-1", usage=None),
+        {key: value for key, value in chat("usage-2").items() if key != "usage"},
+        chat("usage-3", usage=[]),
+        chat("usage-4", usage=5),
+        chat("usage-5", usage="none"),
+        chat("usage-6", usage={}),
+        chat("usage-7", usage={"Prompt_Tokens": 5, "completion_tokens": 5}),
+        in_usage("usage-8", prompt_tokens_details=7),
+        in_usage("usage-9", prompt_tokens_details=None, completion_tokens_details={}),
+        responses("usage-10", usage=None),
+        responses("usage-11", usage=None, status="incomplete"),
+        fates=[
+            "missing_usage",
+            "missing_usage",
+            *["invalid_field"] * 3,
+            "missing_count",
+            "missing_count",
+            "invalid_field",
+            OK,
+            "missing_usage",
+            "missing_usage",
+        ],
+    ),
+    beside(
+        "parts",
+        in_usage("parts-1", prompt_tokens_details={"cached_tokens": 1001}),
+        in_usage("parts-2", prompt_tokens_details={"cached_tokens": 1000}),
+        in_usage("parts-3", prompt_tokens_details={"cached_tokens": 600, "audio_tokens": 401}),
+        in_usage("parts-4", prompt_tokens_details={"cached_tokens": 600, "cache_write_tokens": 401}),
+        in_usage("parts-5", completion_tokens_details={"reasoning_tokens": 101}),
+        in_usage("parts-6", completion_tokens_details={"audio_tokens": 101}),
+        in_usage("parts-7", completion_tokens_details={"audio_tokens": 60, "reasoning_tokens": 60}),
+        plain("parts-8", input_cached_tokens=1001),
+        plain("parts-9", input_uncached_tokens=999),
+        in_usage("parts-10", total_tokens=7),
+        fates=["parts_exceed_whole", OK, *["parts_exceed_whole"] * 4, OK, *["parts_exceed_whole"] * 2, OK],
+    ),
+    beside(
+        "fields",
+        chat(7, created=ONE_O_CLOCK),  # type: ignore[arg-type]
+        chat("field-2", model=["gpt-4o"]),
+        chat("field-3", model=None),
+        chat("field-4", model=""),
+        chat("field-5", service_tier={"a": 1}),
+        chat("field-6", metadata=7, user=[1]),
+        chat("field-7", metadata={"project_id": 7}),
+        fates=["invalid_field", "invalid_field", "missing_model", "missing_model", "invalid_field", OK, OK],
+    ),
+    beside(
+        "times",
+        chat("time-1", created=None),
+        chat("time-2", created="2025-11-21T01:00:00Z"),
+        chat("time-3", created=str(ONE_O_CLOCK)),
+        chat("time-4", created=ONE_O_CLOCK * 1000),
+        chat("time-5", created=ONE_O_CLOCK + 0.5),
+        chat("time-6", created=True),
+        chat("time-7", created=-1),
+        chat("time-8", created=0),
+        chat("time-9", created=10**30),
+        responses("time-10", created_at=ONE_O_CLOCK + 0.5),
+        plain("time-11", occurred_at="2025-11-21 01:00:00"),
+        plain("time-12", occurred_at="2025-11-21"),
+        plain("time-13", occurred_at="2025-02-30T00:00:00Z"),
+        plain("time-14", occurred_at="2025-11-21T24:00:00Z"),
+        plain("time-15", occurred_at="11/21/2025 01:00:00Z"),
+        plain("time-16", occurred_at=""),
+        plain("time-17", occurred_at=7),
+        plain("time-18", occurred_at="2025-11-21T23:59:60Z"),
+        plain("time-19", occurred_at="2025-11-21 01:00:00.1234567+05:30"),
+        plain("time-20", occurred_at="2999-11-21T01:00:00Z"),
+        wrapped("time-21", timestamp="2025-11-21T01:00:00", response=chat("time-21", created=None)),
+        wrapped("time-22", timestamp=ONE_O_CLOCK + 0.25, response=chat("time-22", created=None)),
+        fates=[
+            "missing_timestamp",
+            *["invalid_timestamp"] * 2,
+            "implausible_timestamp",
+            *["invalid_timestamp"] * 3,
+            "implausible_timestamp",
+            "implausible_timestamp",
+            OK,
+            "naive_timestamp",
+            *["invalid_timestamp"] * 3,
+            "invalid_timestamp",
+            "missing_timestamp",
+            "invalid_timestamp",
+            OK,
+            OK,
+            "implausible_timestamp",
+            "naive_timestamp",
+            OK,
+        ],
+    ),
+    Case(
+        "excluded.jsonl",
+        jsonl(
+            chat("excluded-first"),
+            {"error": {"message": CANARY, "type": "server_error"}},
+            {"timestamp": "2025-11-21T01:00:00Z", "status": 429, "response": {"error": {"message": "slow down"}}},
+            {"timestamp": "2025-11-21T01:00:00Z", "status": 500, "response": None},
+            wrapped("excluded-5", status=503),
+            wrapped("excluded-6", status="ok"),
+            wrapped("excluded-7", status=200),
+            batch("excluded-8", response=None, error={"code": "batch_expired"}),
+            batch("excluded-9", response={"status_code": 400, "body": {"error": {}}}),
+            responses("excluded-10", usage=None, status="in_progress"),
+            bucket(start=OCTOBER),
+            {"custom_id": "c", "method": "POST", "url": "/v1/chat/completions", "body": {"model": MINI}},
+        ),
+        {
+            **{line: OK for line in (1, 6, 7)},
+            12: "batch_input",
+            0: [
+                *["error_response"] * 2,
+                *["http_error"] * 3,
+                "batch_failed",
+                "not_completed",
+                "empty_bucket",
+            ],
+        },
+    ),
+]
+
+
+# -------------------------------------------------------------------------------------------------- files and encodings
+
+
+def gz(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+def zst(content: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=True).compress(content)
+
+
+def log(stem: str, lines: int = 2) -> bytes:
+    return jsonl(*(chat(f"{stem}-{line}") for line in range(lines)))
+
+
+def with_bit_flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def png() -> bytes:
+    """A grey picture of 64 x 64."""
+
+    def part(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    rows = b"".join(b"\0" + bytes((x * y) % 256 for x in range(64)) for y in range(64))
+    header = struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
+
+
+def zipped(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("log.jsonl", content)
+    return buffer.getvalue()
+
+
+def parquet() -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"id": ["a"]}), buffer)
+    return buffer.getvalue()
+
+
+BOTH = {1: OK, 2: OK}
+LONG = gz(log("gz-long", 2000))
+LONG_ZST = zst(log("zst-long", 2000))
+FILE_CASES = [
+    Case("gz cut in the middle.jsonl.gz", LONG[: len(LONG) // 2], refused="truncated_gzip"),
+    Case("gz without its trailer.jsonl.gz", gz(log("gz-trailer"))[:-8], refused="truncated_gzip"),
+    Case("gz cut in its header.jsonl.gz", gz(log("gz-header"))[:5], refused="truncated_gzip"),
+    Case("gz with a wrong crc.jsonl.gz", with_bit_flipped(gz(log("gz-crc")), -8), refused="corrupt_gzip"),
+    Case("gz with a wrong length.jsonl.gz", with_bit_flipped(gz(log("gz-length")), -1), refused="corrupt_gzip"),
+    Case("gz damaged.jsonl.gz", LONG[:3000] + b"\xff" * 50 + LONG[3050:], refused="corrupt_gzip"),
+    Case("gz and garbage.jsonl.gz", gz(log("gz-garbage")) + b"garbage", refused="corrupt_gzip"),
+    Case("gz and zeros.jsonl.gz", gz(log("gz-zeros")) + b"\0" * 512, BOTH),
+    Case("gz members.jsonl.gz", gz(log("gz-one")) + gz(log("gz-two")), {1: OK, 2: OK, 3: OK, 4: OK}),
+    Case("gz cut line members.jsonl.gz", gz(log("gz-cut")[:100]) + gz(log("gz-cut")[100:]), BOTH),
+    Case("gz member then cut.jsonl.gz", gz(log("gz-three")) + LONG[:2000], refused="truncated_gzip"),
+    Case("gz of nothing.jsonl.gz", gz(b""), refused="empty_file"),
+    Case("gz in gz.jsonl.gz", gz(gz(log("gz-gz"))), refused="not_text"),
+    Case("zst cut in the middle.jsonl.zst", LONG_ZST[: len(LONG_ZST) // 2], refused="truncated_zstd"),
+    Case("zst cut in its header.jsonl.zst", LONG_ZST[:4], refused="truncated_zstd"),
+    Case("zst with a wrong checksum.jsonl.zst", with_bit_flipped(zst(log("zst-sum")), -1), refused="corrupt_zstd"),
+    Case("zst and garbage.jsonl.zst", zst(log("zst-garbage")) + b"garbage", refused="corrupt_zstd"),
+    Case("zst frames.jsonl.zst", zst(log("zst-one")) + zst(log("zst-two")), {1: OK, 2: OK, 3: OK, 4: OK}),
+    Case("zst frame then cut.jsonl.zst", zst(log("zst-three")) + LONG_ZST[:200], refused="truncated_zstd"),
+    Case("gz inside.jsonl", gz(log("sniff-gz")), BOTH),
+    Case("zst inside.jsonl", zst(log("sniff-zst")), BOTH),
+    Case("plain inside.jsonl.gz", log("sniff-plain"), BOTH),
+    Case("zst inside.jsonl.gz", zst(log("sniff-zst-gz")), BOTH),
+    Case("csv inside.jsonl", f"{PLAIN_HEADER}\n2025-11-21T01:00:00Z,sniff,{MINI},1,,1\n".encode(), {2: OK}),
+    Case("jsonl inside.csv", log("sniff-jsonl"), BOTH),
+    Case("empty.jsonl", b"", refused="empty_file"),
+    Case("empty.csv", b"", refused="empty_file"),
+    Case("empty.jsonl.gz", b"", refused="empty_file"),
+    Case("empty.jsonl.zst", b"", refused="empty_file"),
+    Case("picture.jsonl", png(), refused="not_text"),
+    Case("utf16.jsonl", log("utf16").decode().encode("utf-16"), refused="wrong_encoding"),
+    Case("utf16 le without bom.jsonl", log("utf16le").decode().encode("utf-16-le"), refused="wrong_encoding"),
+    Case("utf16 be without bom.jsonl", log("utf16be").decode().encode("utf-16-be"), refused="wrong_encoding"),
+    Case("utf16 be with bom.jsonl", b"\xfe\xff" + log("utf16x").decode().encode("utf-16-be"), refused="wrong_encoding"),
+    Case("utf32.jsonl", log("utf32").decode().encode("utf-32"), refused="wrong_encoding"),
+    Case("utf16.csv", f"{PLAIN_HEADER}\n".encode("utf-16"), refused="wrong_encoding"),
+    Case("cr alone.jsonl", jsonl(chat("cr-1"), chat("cr-2"), chat("cr-3"), end=b"\r"), refused="cr_line_ends"),
+    Case("archive.jsonl", zipped(log("zip")), refused="unsupported_archive"),
+    Case("xz.jsonl", lzma.compress(log("xz")), refused="unsupported_archive"),
+    Case("bz2.jsonl", bz2.compress(log("bz2")), refused="unsupported_archive"),
+    Case("parquet.jsonl", parquet(), refused="unsupported_archive"),
+    Case("prose.jsonl", b"Dear diary,\ntoday the model said nothing.\n", refused="unknown_format"),
+    Case("prose.csv", f"{CANARY}, {CANARY}\nand so on\n".encode(), refused="unknown_format"),
+    Case("one line of prose.jsonl", CANARY.encode(), refused="unknown_format"),
+    # Names that a shell, a glob or an SQL text would take for something else. Each holds one broken line, so that
+    # stderr must name it.
+    *(
+        Case(name, jsonl("{torn", chat(f"name-{at}")), {1: "invalid_json", 2: OK})
+        for at, name in enumerate(
+            [
+                "it's \"quoted\".jsonl",
+                "with spaces  and\ttab.jsonl",
+                "[1]*.jsonl",
+                "1x.jsonl",
+                "what?.jsonl",
+                "two\nlines.jsonl",
+                "return\rand\x1b[31mred.jsonl",
+                "--quiet.jsonl",
+                "-.jsonl",
+                "$(reboot); drop table usage;--.jsonl",
+                "{a,b}.jsonl",
+                "~.jsonl",
+                "naïve 模型 🙂.jsonl",
+                "UPPER.JSONL",
+                "nd.ndjson",
+                f"{'long' * 60}.jsonl",
+            ]
+        )
+    ),
+    Case(os.fsdecode(b"latin-\xe9.jsonl"), jsonl("{torn", chat("latin-1")), {1: "invalid_json", 2: OK}),
+]
+
+# ------------------------------------------------------------------------------------------------------------ documents
+
+OCTOBER_2 = OCTOBER + 86_400
+DOCUMENT_CASES = [
+    Case(
+        "array.json",
+        json.dumps([chat("array-1"), {"a": 1}, chat("array-3")], indent=1).encode(),
+        {2: OK, 23: "unknown_shape", 26: OK},
+    ),
+    Case("array on one line.json", text_of([chat("line-1"), {"a": 1}, {"b": 2}]).encode(), {  # type: ignore[arg-type]
+        1: [OK, "unknown_shape", "unknown_shape"]
+    }),
+    Case("pretty.json", json.dumps(chat("pretty-1"), indent=2).encode(), {1: OK}),
+    Case(
+        "pretty objects.json",
+        (json.dumps(chat("pretty-2"), indent=2) + "\n" + json.dumps({"a": 1}, indent=2) + "\n").encode(),
+        {1: OK, 22: "unknown_shape"},
+    ),
+    Case(
+        "list.json",
+        json.dumps({"object": "list", "data": [chat("list-1"), {"é": 1}, {"b": 1}]}, indent=1, ensure_ascii=False).encode(),
+        {4: OK, 25: "unknown_shape", 28: "unknown_shape"},
+    ),
+    Case(
+        "bom document.json",
+        BOM + json.dumps([chat("bomdoc-1"), {"a": 1}], indent=1).encode(),
+        {2: OK, 23: "unknown_shape"},
+    ),
+    Case(
+        "page.json",
+        b"""{
+  "object": "page",
+  "data": [
+    {"object": "bucket", "start_time": 1759276800, "end_time": 1759363200, "results": [
+      {"object": "organization.usage.completions.result", "input_tokens": 5, "output_tokens": 1,
+       "num_model_requests": 1, "project_id": "page-1", "model": "gpt-4o-mini", "service_tier": "default", "batch": false},
+      {"object": "organization.usage.completions.result", "input_tokens": 1.5, "output_tokens": 1,
+       "num_model_requests": 1, "project_id": "page-2", "model": "gpt-4o-mini", "service_tier": "default", "batch": false}
+    ]},
+    {"object": "bucket", "start_time": 1759363200, "end_time": 1759449600, "results": []}
+  ],
+  "has_more": false
+}
+""",
+        {5: OK, 7: "invalid_count", 0: "empty_bucket"},
+    ),
+    Case(
+        "broken tail.json",
+        json.dumps(chat("tail-a"), indent=1).encode() + b"\n" + json.dumps(chat("tail-b"), indent=1).encode()[:-40],
+        {1: OK, 22: "invalid_json"},
+    ),
+    Case("array with a broken tail.json", json.dumps([chat("tail-c"), chat("tail-d")], indent=1).encode()[:-60], {
+        1: "invalid_json"
+    }),
+    Case("not utf8.json", b'{\n "a": "caf\xe9"\n}\n', refused="wrong_encoding"),
+    Case("deep.json", b"[\n" + nested(100_000).encode() + b"\n]", {1: "invalid_json"}),
+    Case("empty array.json", b"[\n]\n", {}),
+]
+
+# ------------------------------------------------------------------------------------------------------------------ CSV
+
+
+def csv_log(stem: str, *rows: str, header: str = PLAIN_HEADER, end: str = "\n") -> bytes:
+    """A CSV file; a row that is only a number is a good one."""
+    good = f"2025-11-21T01:00:00Z,{stem}-{{}},{MINI},1000,,100"
+    return "".join((good.format(row) if row.isdigit() else row) + end for row in [header, *rows]).encode()
+
+
+CSV_CASES = [
+    Case("short and long rows.csv", csv_log("csv-a", "1", "2025-11-21T01:00:00Z,short,x", "2", "a,b,c,d,e,f,g", "3"), {
+        2: OK, 3: "invalid_csv", 4: OK, 5: "invalid_csv", 6: OK
+    }),
+    Case("stray quotes.csv", csv_log("csv-b", "1", '2025-11-21T01:00:00Z,"a"b"c",m,1,,1', "2"), {
+        2: OK, 3: "invalid_csv", 4: OK
+    }),
+    Case("unclosed quote.csv", csv_log("csv-c", "1", '2025-11-21T01:00:00Z,"open,m,1,,1', "2", "3"), {
+        2: OK, 3: "invalid_csv", 4: OK, 5: OK
+    }),
+    Case("quote open to the end.csv", csv_log("csv-d", *map(str, range(50)), '2025-11-21T01:00:00Z,"open,m,1,,1'), {
+        **{line: OK for line in range(2, 52)}, 52: "invalid_csv"
+    }),
+    Case(
+        "quoted newlines.csv",
+        csv_log(
+            "csv-e",
+            '2025-11-21T01:00:00Z,csv-e-1,"gpt-4o\nof mine",1,,1',
+            f'2025-11-21T01:00:00Z,csv-e-2,{MINI},1,,1',
+            'x,"a\n""b"",\nc",m,1,,1',
+            f'2025-11-21T01:00:00Z,csv-e-3,{MINI},1,,1',
+        ),
+        {2: "control_character", 4: OK, 5: "invalid_timestamp", 8: OK},
+    ),
+    Case(
+        "quoted newlines with crlf.csv",
+        csv_log("csv-f", '2025-11-21T01:00:00Z,csv-f-1,"gpt-4o\r\nof mine",1,,1', "2", end="\r\n"),
+        {2: "control_character", 4: OK},
+    ),
+    Case(
+        "notes with quoted newlines.csv",
+        csv_log(
+            "csv-g",
+            f'2025-11-21T01:00:00Z,csv-g-1,{MINI},1,,1,"{CANARY},\n\nsaid ""he"""',
+            f"2025-11-21T01:00:00Z,csv-g-2,{MINI},1,,1,",
+            header=PLAIN_HEADER + ",notes",
+        ),
+        {2: OK, 5: OK},
+    ),
+    Case(
+        "wide notes.csv",
+        csv_log("csv-h", f"2025-11-21T01:00:00Z,csv-h-1,{MINI},1,,1,{'long ' * 40_000}", header=PLAIN_HEADER + ",notes"),
+        {2: OK},
+    ),
+    Case(
+        "odd line separators.csv",
+        csv_log(
+            "csv-i",
+            f'2025-11-21T01:00:00Z,csv-i-1,{MINI},1,,1,a\u2028b\x0cc\x85d,"quoted"',
+            f'2025-11-21T01:00:00Z,csv-i-2,{MINI},1,,1,a,"a\u2028b\x0cc"',
+            header=PLAIN_HEADER + ",notes,more",
+        ),
+        {2: OK, 3: OK},
+    ),
+    Case("doubled column.csv", csv_log("csv-j", "1", header=PLAIN_HEADER.replace("request_id", "model")), refused="invalid_header"),
+    Case("unclosed header.csv", csv_log("csv-k", "1", header='"' + PLAIN_HEADER), refused="invalid_header"),
+    Case("semicolons.csv", csv_log("csv-l", "1").replace(b",", b";"), refused="unknown_format"),
+    Case("tabs.csv", csv_log("csv-m", "1").replace(b",", b"\t"), refused="unknown_format"),
+    Case("no header.csv", csv_log("csv-n", "1", "2", header="0"), refused="unknown_format"),
+    Case("header alone.csv", csv_log("csv-o"), {}),
+    Case("torn last row.csv", csv_log("csv-p", "1", "2")[:-1], {2: OK, 3: "torn_tail"}),
+    Case("torn in the middle.csv", csv_log("csv-q", "1", "2")[:-30], {2: OK, 3: "invalid_csv"}),
+    Case("nul.csv", csv_log("csv-r", "1", "2025-11-21T01:00:00Z,a\0b,m,1,,1", "2", "\0\0\0\0"), {
+        2: OK, 3: "invalid_csv", 4: OK, 5: "invalid_csv"
+    }),
+    Case("latin1.csv", csv_log("csv-s", "1", f"2025-11-21T01:00:00Z,XX,{MINI},1,,1", "2").replace(b"XX", b"caf\xe9"), {
+        2: OK, 3: "invalid_utf8", 4: OK
+    }),
+    Case("bom.csv", BOM + csv_log("csv-t", "1", "torn"), {2: OK, 3: "invalid_csv"}),
+    Case("crlf.csv", csv_log("csv-u", "1", "torn", "2", end="\r\n"), {2: OK, 3: "invalid_csv", 4: OK}),
+    Case("blank rows.csv", b"\n\r\n" + csv_log("csv-v", "1", "", "  ", "2", "torn", ""), {4: OK, 7: OK, 8: "invalid_csv"}),
+    Case(
+        "columns in any order.csv",
+        csv_log("csv-w", f"1,zzz,{MINI},5,2025-11-21T01:00:00Z", header="output_tokens,mood,model,input_tokens,occurred_at"),
+        {2: OK},
+    ),
+    Case("header twice.csv", csv_log("csv-x", "1", PLAIN_HEADER, "2"), {2: OK, 3: "invalid_count", 4: OK}),
+    Case("total.csv", csv_log("csv-y", "1", "Total,,,1000,,100"), {2: OK, 3: "missing_model"}),
+    Case("usage rows.csv", f"{USAGE_HEADER}\n{usage_row('csv-z')}\n{OCTOBER},{OCTOBER_2},2025,2025{',' * 8}\n".encode(), {
+        2: OK, 0: "empty_bucket"
+    }),
+    Case("bill.csv", b"start_time,end_time,amount_value,line_item\n1,2,3,x\n", refused="statement"),
+]
+
+
+ALL_CASES = [*JSON_CASES, *FILE_CASES, *DOCUMENT_CASES, *CSV_CASES]
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    return read_together(tmp_path_factory.mktemp("odd"), ALL_CASES)
+
+
+@pytest.mark.parametrize("case", identified(ALL_CASES))
+def test_every_record_and_every_file_meets_its_fate(night: Night, case: Case) -> None:
+    assert_fates(night, case, night.warehouse.parent / "logs" / case.name)
+
+
+def test_the_good_file_beside_all_odd_ones_is_priced(night: Night) -> None:
+    assert_good_file_is_priced(night, night.warehouse.parent / "logs" / "good.jsonl")
+    assert night.code == 3
+
+
+def test_what_is_wrong_with_a_file_takes_one_line(night: Night) -> None:
+    """`NAME: CODE: text`, whatever is in the name; nothing else is told on stderr."""
+    named = [line for one in night.said["inputs"] for line in night.lines_about_shown(one["name"])]
+    assert len(named) == len(night.err.splitlines())
+    assert all(re.match(r"[a-z_0-9]+: \S", line) for line in named)
+
+
+def test_the_fates_of_all_files_add_up(night: Night) -> None:
+    fates = ("accepted", "duplicate", "conflict", "excluded", "rejected")
+    for counts in (night.said["counts"], *(one["counts"] for one in night.said["inputs"])):
+        assert counts["read"] == sum(counts[fate] for fate in fates)
+    assert night.said["counts"]["accepted"] == len(night.usage)
+    assert night.said["counts"]["rejected"] == len(night.rejects)
+
+
+def test_every_reject_points_at_its_line(night: Night, number_night: Night, cell_night: Night) -> None:
+    documents = {case.name for case in DOCUMENT_CASES}
+    quoted = {"quoted newlines.csv", "quoted newlines with crlf.csv"}
+    checked = Counter[str]()
+    for one in (night, number_night, cell_night):
+        logs = one.warehouse.parent / "logs"
+        paths = {shown(logs / os.fsdecode(name)): logs / os.fsdecode(name) for name in os.listdir(os.fsencode(logs))}
+        for row in one.rejects:
+            path = paths[shown(row["input_name"])]
+            content = content_of(path)
+            assert_points_at_its_bytes(row, content, in_document=path.name in documents)
+            checked[path.name] += 1
+    assert checked.keys() >= quoted | {"bom.jsonl", "crlf.jsonl", "bom document.json", "array.json"}
+
+
+def test_no_prompt_is_copied_anywhere(night: Night) -> None:
+    """Every accepted, rejected and excluded record of that night held one."""
+    canaries = [CANARY.encode(), b"the-patient-said", b"Dear diary"]
+    files = [path for path in night.warehouse.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    for path in files:
+        content = path.read_bytes()
+        if path.suffix == ".parquet":
+            content += "\n".join(map(str, pl.read_parquet(path).rows())).encode()
+        assert not [canary for canary in canaries if canary in content], path
+    printed = (night.out + night.err).encode()
+    assert not [canary for canary in canaries if canary in printed]

@@ -125,8 +125,12 @@ def test_an_alias_leads_to_the_model_of_that_instant(at: str, cost_usd: str) -> 
 
 @pytest.mark.parametrize(
     ("at", "status"),
-    [("2025-05-31T23:59:59.999999", "unpriced_unknown_model"), ("2025-06-01", "priced")]
-    + [("2025-06-30T23:59:59.999999", "priced"), ("2025-07-01", "unpriced_unknown_model")],
+    [
+        ("2025-05-31T23:59:59.999999", "unpriced_unknown_model"),
+        ("2025-06-01", "priced"),
+        ("2025-06-30T23:59:59.999999", "priced"),
+        ("2025-07-01", "unpriced_unknown_model"),
+    ],
 )
 def test_an_alias_that_is_not_in_force_leads_nowhere(at: str, status: str) -> None:
     assert status_of(card("n standard input uncached 0 - - 5", "m n 2025-06-01 2025-07-01"), at=at) == status
@@ -329,8 +333,8 @@ def test_an_alias_of_a_later_version_heals_too() -> None:
 
 
 def test_an_alias_is_known_until_the_version_that_supersedes_it() -> None:
-    first = card("m-may standard input uncached 0 - - 5\nm-june standard input uncached 0 - - 6", "m m-may - -")
-    moved = then(first, card("", "m m-june - -", 2, SECOND_VERSION), superseded=["m"])
+    first = card("m-1 standard input uncached 0 - - 5\nm-2 standard input uncached 0 - - 6", "m m-1 - -")
+    moved = then(first, card("", "m m-2 - -", 2, SECOND_VERSION), superseded=["m"])
     assert [cost_of(moved, rate_version=version) for version in (1, 2, None)] == [Decimal(5), Decimal(6), Decimal(6)]
 
 

@@ -117,8 +117,11 @@ def check(settings: Settings) -> None:
 
 def _card(settings: Settings) -> RateCard:
     from etl.rate_card import current_card
+    from etl.warehouse import Warehouse
 
-    return current_card()
+    snapshot = Warehouse(settings.warehouse).current()
+    # Before the first run there is only the card in the package.
+    return current_card([snapshot.files(table)[0] for table in ("rates", "aliases", "versions")] if snapshot else None)
 
 
 def _instant(on: str | None) -> datetime:
