@@ -62,8 +62,8 @@ def _bound(function: Callable[..., str], *arguments: str) -> Callable[[], str]:
 
 
 def table_columns(table: str) -> str:
-    """The columns of one of `schema.TABLES`."""
-    meanings = catalogue.meanings()
+    """The columns of one of `schema.TABLES`; what has no words of its own there means what it means in the rates."""
+    meanings = {c.name: c.meaning for name in ("rollups", "rates") for c in schema.TABLES[name] if c.meaning}
     columns = schema.TABLES[table]
     return _table(
         ("column", "type", "meaning"),
@@ -111,11 +111,12 @@ def meters() -> str:
 
 
 def formats() -> str:
-    """Every source with its example, wrapped for reading as `costroll formats` prints it."""
+    """Every source with its example."""
     blocks = []
     for source in SOURCES:
         kind = "one record is one request" if source.kind == "request" else "one record is a sum over many requests"
-        blocks.append(f"### `{source.name}`\n\n{source.title}; {kind}.\n\n```\n{source.example}\n```")
+        language = "jsonl" if source.example.startswith("{") else "csv"
+        blocks.append(f"### `{source.name}`\n\n{source.title}; {kind}.\n\n```{language}\n{source.example}\n```")
     return "\n\n".join(blocks)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -20,21 +21,29 @@ from etl.sources.base import Source
 BATCH_ROWS = 50_000
 # A quoted field that spans more lines than this was never closed.
 QUOTED_LINES_MAX = 1000
+# Fields that nobody reads, such as a prompt, may be as long as a line.
+csv.field_size_limit(LINE_BYTES_MAX)
+_COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,39}", re.ASCII)
 STATEMENT_HEADERS = ({"start_time", "amount_value"}, {"usage_date_utc", "cost_usd"})
 
 
 @dataclass(frozen=True)
 class CsvLine:
-    """One physical line: its number, offset, bytes without terminator, and whether it had one."""
+    """One physical line, or a row that holds several: number, offset, bytes without the terminator, and the terminator.
+
+    Attributes:
+        overlong: of a line above `LINE_BYTES_MAX` that was passed over, its byte length and SHA-256.
+    """
 
     number: int
     offset: int
-    content: bytes
-    is_ended: bool
+    content: bytes = b""
+    end: bytes = b"\n"
+    overlong: tuple[int, str] | None = None
 
     def place(self) -> tuple[int, int, str]:
         """Byte offset, byte length and SHA-256."""
-        return self.offset, len(self.content), hashlib.sha256(self.content).hexdigest()
+        return self.offset, *(self.overlong or (len(self.content), hashlib.sha256(self.content).hexdigest()))
 
 
 @dataclass
@@ -57,7 +66,7 @@ def header_of(first_line: bytes) -> list[str]:
     names = [name.strip() for name in names]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise InputRefused("invalid_header", f"line 1 names the column {doubled[0]!r} twice")
+        raise InputRefused("invalid_header", f"line 1 names the column {_shown(doubled[:1])} twice")
     return names
 
 
@@ -73,21 +82,23 @@ def source_of(header: list[str], only: Source | None) -> Source:
     for source in (only,) if only else SOURCES:
         if source.columns and source.columns <= names:
             return source
-    seen = ", ".join(header[:6]) + (", ..." if len(header) > 6 else "")
     raise InputRefused(
-        "unknown_format", f"its CSV columns ({seen}) are those of no known format; see `costroll formats`"
+        "unknown_format", f"its CSV columns ({_shown(header[:6])}) are those of no known format; see `costroll formats`"
     )
+
+
+def _shown(names: list[str]) -> str:
+    """Column names for a message; what does not look like one may be a prompt, and is not repeated."""
+    return ", ".join(name if _COLUMN_NAME.fullmatch(name) else "..." for name in names)
 
 
 def read_rows(header: list[str], source: Source, lines: Iterator[CsvLine]) -> Iterator[CsvRead]:
     """Read data rows in batches of `BATCH_ROWS`."""
     shape = Shape(source)
     read, rows = CsvRead(), []
-    for line, cells, problem in _records(lines, read):
+    for line, cells, problem in _records(lines, read, len(header)):
         read.lines[line.number] = line
-        if problem is None and len(cells) != len(header):
-            problem = "invalid_csv"
-        if problem is None and not line.is_ended:
+        if problem is None and not line.end:
             problem = "torn_tail"
         if problem is None:
             rows.append(_raw_row(dict(zip(header, cells, strict=True)), source, line.number))
@@ -112,13 +123,19 @@ def _batch(read: CsvRead, rows: list[dict[str, object]], shape: Shape) -> CsvRea
     return read
 
 
-def _records(lines: Iterator[CsvLine], read: CsvRead) -> Iterator[tuple[CsvLine, list[str], str | None]]:
-    """Yield each record's first line, its cells, and the reason to reject it, if any."""
-    waiting: list[CsvLine] = []  # lines taken back from a quote that was never closed
+def _records(lines: Iterator[CsvLine], read: CsvRead, width: int) -> Iterator[tuple[CsvLine, list[str], str | None]]:
+    """Yield each record as one line, its cells, and the reason to reject it, if any.
+
+    Where lines joined by a quote make no row of `width` cells, the quote was a stray one: it costs its own line only.
+    """
+    waiting: list[CsvLine] = []  # lines taken back from such a quote
     while True:
         line = waiting.pop(0) if waiting else next(lines, None)
         if line is None:
             return
+        if line.overlong:
+            yield line, [], "line_too_long"
+            continue
         if not line.content.strip():
             read.blank_lines += 1
             continue
@@ -127,14 +144,18 @@ def _records(lines: Iterator[CsvLine], read: CsvRead) -> Iterator[tuple[CsvLine,
             following = waiting.pop(0) if waiting else next(lines, None)
             if following is None:
                 break
+            if following.overlong:
+                waiting.insert(0, following)
+                break
             record.append(following)
-        if _is_open(record):
+        last = record[-1]
+        content = b"".join(part.content + part.end for part in record[:-1]) + last.content
+        cells, problem = ([], "invalid_csv") if _is_open(record) else _cells(content)
+        if problem == "invalid_csv" or (problem is None and len(cells) != width):
             waiting = record[1:] + waiting
             yield line, [], "invalid_csv"
-            continue
-        cells, problem = _cells(b"\n".join(part.content for part in record))
-        last = record[-1]
-        yield CsvLine(line.number, line.offset, b"\n".join(p.content for p in record), last.is_ended), cells, problem
+        else:
+            yield CsvLine(line.number, line.offset, content, last.end), cells, problem
 
 
 def _is_open(record: list[CsvLine]) -> bool:
@@ -151,6 +172,6 @@ def _cells(content: bytes) -> tuple[list[str], str | None]:
     if "\x00" in text:
         return [], "invalid_csv"
     try:
-        return next(csv.reader(text.splitlines(keepends=True) if '"' in text else [text], strict=True)), None
+        return next(csv.reader([text], strict=True)), None
     except csv.Error:
         return [], "invalid_csv"

@@ -37,13 +37,13 @@ class Piece:
         return [piece.line_number for piece in self.inner] or [self.line_number]
 
 
-def pieces(text: str) -> Iterator[Piece]:
-    """Yield the records of white-space separated JSON values.
+def pieces(text: str, offset: int = 0) -> Iterator[Piece]:
+    """Yield the records of white-space separated JSON values; the text begins at byte `offset` of its input.
 
     The elements of an array, or of the `data` array of an object that is a page or list, are records of their own.
     From the first place that is no JSON on, the rest is one piece.
     """
-    place = _Place(text)
+    place = _Place(text, offset)
     for start, end in _spans(text):
         piece = place.piece(start, end)
         inner = tuple(place.piece(*span) for span in _results(text, start))
@@ -53,8 +53,8 @@ def pieces(text: str) -> Iterator[Piece]:
 class _Place:
     """Counts lines and bytes on the way through a text; starts never go back."""
 
-    def __init__(self, text: str) -> None:
-        self._text, self._at, self._line, self._byte = text, 0, 1, 0
+    def __init__(self, text: str, offset: int) -> None:
+        self._text, self._at, self._line, self._byte = text, 0, 1, offset
 
     def piece(self, start: int, end: int) -> Piece:
         passed = self._text[self._at : start]

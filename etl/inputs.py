@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from etl.errors import UsageError
-from etl.framing import Input
+from etl.framing import Input, readable
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv")
 COMPRESSED = (".gz", ".zst")
@@ -47,7 +47,7 @@ def find(paths: Sequence[str]) -> Found:
             for match in matches:
                 _take(Path(match), found, seen)
         else:
-            found.refused.append((path, "unreadable", "there is no such file or folder"))
+            found.refused.append((readable(path), "unreadable", "there is no such file or folder"))
     if (
         not found.inputs
         and len(found.refused) == len(paths)
@@ -65,16 +65,16 @@ def _take(path: Path, found: Found, seen: set[Path]) -> None:
         mode = path.stat().st_mode
     except OSError as error:
         code = "not_a_file" if path.is_symlink() else "unreadable"
-        found.refused.append((str(path), code, f"cannot be read: {error.strerror}"))
+        found.refused.append((readable(path), code, f"cannot be read: {error.strerror}"))
         return
     if stat.S_ISDIR(mode):
         for file in _files(path, found):
             _take(file, found, seen)
     elif not stat.S_ISREG(mode):
-        found.refused.append((str(path), "not_a_file", "is a device, FIFO or socket; give files, folders or -"))
+        found.refused.append((readable(path), "not_a_file", "is a device, FIFO or socket; give files, folders or -"))
     elif (resolved := path.resolve()) not in seen:
         seen.add(resolved)
-        found.inputs.append(Input(str(path), path))
+        found.inputs.append(Input(readable(path), path))
 
 
 def _files(folder: Path, found: Found) -> Iterator[Path]:
@@ -84,14 +84,14 @@ def _files(folder: Path, found: Found) -> Iterator[Path]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        found.refused.append((str(folder), "unreadable", f"cannot be listed: {error.strerror}"))
+        found.refused.append((readable(folder), "unreadable", f"cannot be listed: {error.strerror}"))
         return
     for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _files(Path(entry.path), found)
-        elif entry.is_dir():
+        elif os.path.isdir(entry.path):  # unlike entry.is_dir(), it does not raise where links run in a circle
             found.other_files += 1
         elif _is_log(entry.name):
             yield Path(entry.path)

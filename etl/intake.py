@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import polars as pl
 
 from etl import __version__
-from etl.framing import Input
+from etl.framing import Input, readable
 from etl.judging import Reading
 from etl.reading import End, Part, read_inputs
 from etl.run_report import InputReport, Options
@@ -62,7 +62,7 @@ class Intake:
         except OSError:
             return False
         return self._was_read(
-            (pl.col("path") == str(source.path.resolve()))
+            (pl.col("path") == readable(source.path.resolve()))
             & (pl.col("device") == status.st_dev)
             & (pl.col("inode") == status.st_ino)
             & (pl.col("modified_ns") == status.st_mtime_ns)
@@ -92,7 +92,7 @@ class Intake:
             "stored_bytes": content.stored_bytes,
             "content_bytes": content.content_bytes,
             "lines": content.lines,
-            "path": str(report.path.resolve()) if report.path else None,
+            "path": readable(report.path.resolve()) if report.path else None,
             "device": status.st_dev if status else None,
             "inode": status.st_ino if status else None,
             "modified_ns": status.st_mtime_ns if status else None,

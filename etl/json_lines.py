@@ -22,7 +22,7 @@ import polars as pl
 from fsspec import AbstractFileSystem
 
 from etl.engine import connect
-from etl.framing import LINE_BYTES_MAX, Chunk
+from etl.framing import LINE_BYTES_MAX, UTF8_BOM, Chunk
 from etl.shapes import Literal, Shape, decode, raw_row, recognise
 from etl.sources.base import Source
 
@@ -30,7 +30,7 @@ SNIFF_LINES = 50
 RETRIES_MAX = 8
 _SPACE = b" \t\r\n"
 _BAD_LINE = re.compile(r"in line (\d+)")
-_TRAILING_COMMA = re.compile(rb",[}\]]")
+_TRAILING_COMMA = re.compile(rb",[ \t\r]*[}\]]")
 _STRING_LITERAL = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
@@ -109,7 +109,9 @@ class JsonLinesReader:
         if not self._shapes:
             self._sniff(chunk.data)
         shapes = [shape for shape in self._shapes if shape.source.marker]
-        if shapes and not _may_hold_overlong_line(chunk.data) and not _has_trailing_comma(chunk.data):
+        # DuckDB passes over a byte order mark at the start of what it is given, wherever in the input that is.
+        is_plain = not chunk.data.startswith(UTF8_BOM) and not _may_hold_overlong_line(chunk.data)
+        if shapes and is_plain and not _has_trailing_comma(chunk.data):
             frame = self._strictly(chunk.data, shapes)
             # Blank lines make no rows; then the rows cannot be numbered by their position alone.
             if frame is not None and frame.height == chunk.lines:
@@ -345,20 +347,20 @@ def _may_hold_overlong_line(data: bytes) -> bool:
 
 
 def _has_trailing_comma(data: bytes) -> bool:
-    """Whether a comma stands right before a closing bracket anywhere, also in a string: DuckDB would let it pass."""
+    """Whether a comma stands before a closing bracket anywhere, also in a string: DuckDB would let it pass."""
     for start in (0, 1):
-        pairs = np.frombuffer(data, dtype="<u2", offset=start, count=(len(data) - start) // 2)
-        # `]` and `}` differ in one bit, so one comparison finds both.
-        if ((pairs & 0xDFFF) == 0x5D2C).any():
-            return True
+        pairs = np.frombuffer(data, dtype="<u2", offset=start, count=(len(data) - start) // 2) & 0xDFF3
+        # `]` and `}` differ in one bit, comma and space in two, tab and carriage return in one: two comparisons find all.
+        if (pairs == 0x5D20).any() or (pairs == 0x5D01).any():
+            return _TRAILING_COMMA.search(data) is not None
     return False
 
 
 def _trailing_commas(contents: Sequence[bytes]) -> npt.NDArray[np.bool_]:
-    """Which lines have a comma right before a closing bracket, outside of strings."""
+    """Which lines have a comma before a closing bracket, outside of strings."""
     found = np.zeros(len(contents), dtype=np.bool_)
     for index, content in enumerate(contents):
-        if b",}" in content or b",]" in content:
+        if _TRAILING_COMMA.search(content):
             found[index] = _TRAILING_COMMA.search(_STRING_LITERAL.sub(b'""', content)) is not None
     return found
 

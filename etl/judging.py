@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal as OneOf
+from typing import NamedTuple
 
 import polars as pl
 
@@ -70,6 +71,14 @@ class Reading:
     only: Source | None = None
 
 
+class Text(NamedTuple):
+    """Decoded text, where something else than text stands, and where it was escaped."""
+
+    value: pl.Series
+    bad: pl.Series
+    escaped: pl.Series
+
+
 def judge(raw: pl.DataFrame, shape: Shape, reading: Reading, dialect: Dialect = "json") -> pl.DataFrame:
     """Decode and judge raw rows of one shape.
 
@@ -85,7 +94,7 @@ def judge(raw: pl.DataFrame, shape: Shape, reading: Reading, dialect: Dialect = 
     frame = _decoded(raw, shape, dialect, reading)
     source = shape.source
     quantities = [expression.alias(column) for column, expression in source.quantities.items()]
-    frame = frame.with_columns(*quantities, _tier(shape), reason=_reason(shape, reading, dialect))
+    frame = frame.with_columns(*quantities, _tier(shape), reason=_reason(shape, reading))
     is_excluded = pl.col("reason").is_in([*source.excluded, "http_error"])
     frame = frame.with_columns(
         fate=pl.when(pl.col("reason").is_null())
@@ -107,19 +116,21 @@ def _decoded(raw: pl.DataFrame, shape: Shape, dialect: Dialect, reading: Reading
     def cells(path: str) -> pl.Series:
         return raw[path] if path in raw.columns else pl.Series([None], dtype=pl.String).new_from_index(0, height)
 
-    read_text: Callable[[pl.Series], tuple[pl.Series, pl.Series]] = _csv_text if dialect == "csv" else _json_text
+    read_text = _csv_text if dialect == "csv" else _json_text
     for name in _TEXTS:
         own = cells(prefix + source.texts[name]) if name in source.texts else cells("")
-        value, bad = read_text(own)
+        value, bad, escaped = read_text(own)
         for key in WRAPPER_TEXTS.get(name, ()) if shape.place else ():
             if value.null_count() == 0:
                 break
-            from_wrapper, _ = read_text(cells(key))
-            value = value.zip_with(value.is_not_null() | bad, from_wrapper)
+            wrapped = read_text(cells(key))
+            is_own = value.is_not_null() | bad
+            value, escaped = value.zip_with(is_own, wrapped.value), escaped | wrapped.escaped
         columns[f"text:{name}"], columns[f"bad:{name}"] = value, bad
+        if name in _STRICT_TEXTS:
+            columns[f"control:{name}"] = _control(value, escaped)
     for name, path in source.counts.items():
-        columns[f"count:{name}"] = _count(cells(prefix + path), dialect)
-        columns[f"raw:{name}"] = cells(prefix + path)
+        columns |= _count(name, cells(prefix + path), dialect)
     for name, path in source.literals.items():
         columns[f"literal:{name}"] = cells(prefix + path)
     columns["literal:has_usage"] = cells(f"{prefix}{source.usage}?").is_not_null()
@@ -129,10 +140,10 @@ def _decoded(raw: pl.DataFrame, shape: Shape, dialect: Dialect, reading: Reading
     return pl.DataFrame(columns)
 
 
-def _json_text(raw: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Unquote JSON strings. Returns the values and where something else than a string or null stands."""
+def _json_text(raw: pl.Series) -> Text:
+    """Unquote JSON strings; anything but a string or null is bad."""
     if raw.null_count() == raw.len():
-        return raw, raw.is_not_null()
+        return Text(raw, _never(raw), _never(raw))
     bad = (~raw.str.starts_with('"')).fill_null(False)
     # A quote inside a string is escaped, and escaped ones are decoded below.
     value = raw.str.strip_chars('"')
@@ -142,19 +153,42 @@ def _json_text(raw: pl.Series) -> tuple[pl.Series, pl.Series]:
         value = value.zip_with(~escaped, raw.replace_strict(decoded, default=None, return_dtype=pl.String))
     if bad.any():
         value = value.set(bad, None)
-    return value, bad
+    return Text(value, bad, escaped)
 
 
-def _csv_text(raw: pl.Series) -> tuple[pl.Series, pl.Series]:
+def _csv_text(raw: pl.Series) -> Text:
     """A CSV cell is its text; an empty one is absent."""
-    return raw.set((raw == "").fill_null(False), None), raw.is_null() & raw.is_not_null()
+    value = raw.set((raw == "").fill_null(False), None)
+    return Text(value, _never(raw), value.is_not_null())
 
 
-def _count(raw: pl.Series, dialect: Dialect) -> pl.Series:
-    """Parse counts; NULL where absent or not an integer literal (`_reason` tells these apart by the raw text)."""
+def _control(value: pl.Series, escaped: pl.Series) -> pl.Series:
+    """Where a control character is. In a JSON string it is escaped, or beyond ASCII, or DEL: few rows need a look."""
+    if value.null_count() == value.len():
+        return _never(value)
+    doubtful = escaped | (value.str.len_bytes() != value.str.len_chars()) | value.str.contains("\x7f", literal=True)
+    if not doubtful.any():
+        return _never(value)
+    return (doubtful & value.str.contains(_CONTROL)).fill_null(False)
+
+
+def _never(like: pl.Series) -> pl.Series:
+    return pl.Series([False]).new_from_index(0, like.len())
+
+
+def _count(name: str, raw: pl.Series, dialect: Dialect) -> dict[str, pl.Series]:
+    """Parse a count: its value, whether it is given, and whether it is no integer literal."""
     if dialect == "csv":
-        raw = raw.str.replace(r"\.0+$", "")
-    return raw.cast(pl.Int64, strict=False)
+        is_given = (raw != "").fill_null(False)
+        value = raw.str.replace(r"\.0+$", "").cast(pl.Int64, strict=False)
+        is_invalid = is_given & ~raw.str.contains(r"^[0-9]+(\.0+)?$").fill_null(True)
+    else:
+        is_given = raw.is_not_null()
+        value = raw.cast(pl.Int64, strict=False)
+        # What Polars reads as a whole number, JSON wrote as one; only what it cannot read needs a look.
+        is_unread = is_given & value.is_null()
+        is_invalid = is_unread & ~raw.str.contains(r"^-?[0-9]+$") if is_unread.any() else is_unread
+    return {f"count:{name}": value, f"given:{name}": is_given, f"invalid:{name}": is_invalid}
 
 
 def _instant(
@@ -164,19 +198,19 @@ def _instant(
     path, notation = shape.source.instant
     own = cells(shape.prefix + path)
     if notation == "iso":
-        text = own if dialect == "csv" else _json_text(own)[0]
+        text = own if dialect == "csv" else _json_text(own).value
         bad = own.is_not_null() & text.is_null()
-        instant, problem = from_iso(_csv_text(text)[0], reading.assume_zone)
+        instant, problem = from_iso(_csv_text(text).value, reading.assume_zone)
         problem = problem.zip_with(~bad, pl.Series(["invalid_timestamp"]).new_from_index(0, own.len()))
     else:
-        own = _csv_text(own)[0] if dialect == "csv" else own
+        own = _csv_text(own).value if dialect == "csv" else own
         instant, problem = from_epoch(own, decimal=notation == "epoch_decimal")
     for key in WRAPPER_TIMES if shape.place else ():
         missing = instant.is_null() & problem.is_null()
         if not missing.any():
             break
         raw = cells(key).set(~missing, None)
-        text, is_no_text = _json_text(raw)
+        text, is_no_text, _ = _json_text(raw)
         iso, iso_problem = from_iso(text, reading.assume_zone)
         epoch, epoch_problem = from_epoch(raw.set(~is_no_text, None), decimal=True)
         instant = instant.zip_with(~missing, iso.zip_with(iso.is_not_null(), epoch))
@@ -207,14 +241,10 @@ def _tier_is_assumed(shape: Shape) -> pl.Expr:
     return unsaid & (pl.col("tier") == "standard").fill_null(False)
 
 
-def _reason(shape: Shape, reading: Reading, dialect: Dialect) -> pl.Expr:
+def _reason(shape: Shape, reading: Reading) -> pl.Expr:
     """The first test that a record fails, in the order of docs/fates.md."""
     source = shape.source
-    raws = {name: pl.col(f"raw:{name}") for name in source.counts}
     values = {name: pl.col(f"count:{name}") for name in source.counts}
-    given = list(source.counts)
-    digits = r"^[0-9]+(\.0+)?$" if dialect == "csv" else r"^-?[0-9]+$"
-    is_integer = {name: raws[name].str.contains(digits) for name in given}
     is_readable = pl.col("problem").is_null()
     tests: list[tuple[str, pl.Expr]] = [
         ("duplicate_key", pl.col("problem") == "duplicate_key"),
@@ -224,26 +254,17 @@ def _reason(shape: Shape, reading: Reading, dialect: Dialect) -> pl.Expr:
     if source.usage:
         tests.append(("missing_usage", is_readable & ~pl.col("literal:has_usage")))
     tests.append(("invalid_field", pl.col("problem") == "invalid_field"))
-    tests += [("missing_count", raws[name].is_null() | (raws[name] == "")) for name in sorted(source.required)]
-    is_given = {name: raws[name].is_not_null() & (raws[name] != "") for name in given}
-    if given:
-        tests.append(
-            ("invalid_count", pl.any_horizontal(is_given[n] & ~is_integer[n] for n in given))
-        )
-        tests.append(
-            (
-                "count_out_of_range",
-                pl.any_horizontal(
-                    is_given[n] & (values[n].is_null() | (values[n] < 0) | (values[n] > COUNT_MAX)) for n in given
-                ),
-            )
-        )
+    tests += [("missing_count", ~pl.col(f"given:{name}")) for name in sorted(source.required)]
+    tests.append(("invalid_count", pl.any_horizontal(pl.col(f"invalid:{name}") for name in values)))
+    outside = [(value < 0) | (value > COUNT_MAX) | value.is_null() for value in values.values()]
+    is_outside = (pl.col(f"given:{name}") & test for name, test in zip(values, outside, strict=True))
+    tests.append(("count_out_of_range", pl.any_horizontal(is_outside)))
     tests += [("parts_exceed_whole", test) for test in source.exceeding]
     tests += [("parts_exceed_whole", (expression < 0)) for expression in source.quantities.values()]
     tests += [("invalid_field", pl.col(f"bad:{name}")) for name in _STRICT_TEXTS]
     if source.kind == "request":
         tests.append(("missing_model", pl.col("text:model").is_null() | (pl.col("text:model") == "")))
-    tests += [("control_character", pl.col(f"text:{name}").str.contains(_CONTROL)) for name in _STRICT_TEXTS]
+    tests += [("control_character", pl.col(f"control:{name}")) for name in _STRICT_TEXTS]
     tests += [(code, pl.col("time_problem") == code) for code in ("invalid_timestamp", "naive_timestamp")]
     tests.append(("missing_timestamp", pl.col("instant").is_null()))
     tests.append(("implausible_timestamp", (pl.col("instant") < EARLIEST) | (pl.col("instant") > reading.latest)))

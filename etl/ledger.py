@@ -79,9 +79,9 @@ def _settle_requests(candidates: pl.DataFrame, published: pl.DataFrame, settled_
 
 def _best_of_run(candidates: pl.DataFrame) -> pl.DataFrame | None:
     """For each identity met more than once, the content that stands; None if there is no such identity."""
-    repeated = candidates.filter(pl.col("request_id").is_duplicated())
-    if repeated.is_empty():
+    if candidates["request_id"].n_unique() == candidates.height:
         return None
+    repeated = candidates.filter(pl.col("request_id").is_duplicated())
     order = repeated.sort(
         "occurred_at", "content_hash", *_PLACE, descending=[True, True, False, False], maintain_order=True
     )

@@ -23,7 +23,7 @@ FORMAT_VERSION = 1
 MANIFEST_NAME = "MANIFEST.json"
 SNAPSHOT_TABLES = ("usage", "rollups", "rejects", "inputs", "rates", "aliases", "versions", "days", "statements")
 _SHARING_RATES_FOLDER = ("aliases", "versions")
-_WAY_BACK = "restore the snapshot from a backup, or go to an earlier one with `costroll rollback`"
+_WAY_BACK = "restore the snapshot from a backup, or run again into a new warehouse"
 
 # Money has up to 38 digits, where Python's default context rounds to 28; this one raises instead of rounding.
 _EXACT = Context(prec=60, traps=[Inexact])

@@ -122,7 +122,7 @@ def _tasks(
     head = head[start:]
     kind = _kind(head)
     if kind == "document":
-        yield from _document_tasks(_joined(head, blocks), reading, index)
+        yield from _document_tasks(_joined(head, blocks), start, reading, index)
     elif kind == "json_lines":
         shapes: list[Shape] = []
         for chunk in content.chunks(head, blocks, start):
@@ -171,7 +171,7 @@ def _line_task(
     def task() -> Part:
         read = reader().read(chunk, shapes)
         if chunk.is_overlong:
-            place = (chunk.offset, chunk.length, chunk.sha256 or "")
+            place = (chunk.offset, chunk.content_length, chunk.sha256 or "")
             return _part(read, reading, "json", index, lambda _: iter([place]))
         return _part(read, reading, "json", index, lambda numbers: Lines(chunk).places(numbers))
 
@@ -187,15 +187,15 @@ def _csv_task(read: CsvRead, reading: Reading, index: int) -> Callable[[], Part]
     return lambda: _part(read, reading, "csv", index, places)
 
 
-def _document_tasks(text: str, reading: Reading, index: int) -> Iterator[Callable[[], Part]]:
-    found = list(pieces(text))
+def _document_tasks(text: str, start: int, reading: Reading, index: int) -> Iterator[Callable[[], Part]]:
+    found = list(pieces(text, start))
 
     def task() -> Part:
         read, rows = ChunkRead(), {}  # type: ignore[var-annotated]
-        by_line: dict[int, Piece] = {}
+        by_line: dict[int, list[Piece]] = {}
         for piece in found:
             for part in (*piece.inner, piece):
-                by_line.setdefault(part.line_number, part)
+                by_line.setdefault(part.line_number, []).append(part)
             try:
                 value = decode(piece.text)
             except (ValueError, RecursionError):
@@ -205,7 +205,15 @@ def _document_tasks(text: str, reading: Reading, index: int) -> Iterator[Callabl
         from etl.json_lines import Raw
 
         read.raws += [Raw(shape, raw_frame(own)) for shape, own in rows.items()]
-        return _part(read, reading, "json", index, lambda numbers: (by_line[n].place() for n in numbers))
+
+        def places(numbers: Sequence[int]) -> Iterator[tuple[int, int, str]]:
+            lines = Lines(Chunk(text.encode(), 1, start, 0))
+            for number in numbers:
+                # Where several records begin on a line, the line stands for each of them.
+                alone = by_line[number] if len(by_line[number]) == 1 else []
+                yield alone[0].place() if alone else next(lines.places([number]))
+
+        return _part(read, reading, "json", index, places)
 
     yield task
 
@@ -225,10 +233,12 @@ def _joined(head: bytes, blocks: Iterator[bytes]) -> str:
 
 def _csv_lines(chunks: Iterator[Chunk]) -> Iterator[CsvLine]:
     for chunk in chunks:
+        if chunk.is_overlong:
+            yield CsvLine(chunk.first_line, chunk.offset, overlong=(chunk.content_length, chunk.sha256 or ""))
         offset, number = chunk.offset, chunk.first_line
         for line in io.BytesIO(chunk.data):
             content = line.removesuffix(b"\n").removesuffix(b"\r")
-            yield CsvLine(number, offset, content, line.endswith(b"\n"))
+            yield CsvLine(number, offset, content, line[len(content) :])
             offset, number = offset + len(line), number + 1
 
 

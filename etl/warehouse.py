@@ -116,7 +116,7 @@ class Warehouse:
             newest = snapshot_name(unpublished[-1])
             raise IntegrityError(
                 f"{self.root / 'current'} points to snapshot {number}, but snapshots/{newest} exists; point it back "
-                f"with `ln -sfn snapshots/{newest} current` there, and go back with `costroll rollback`"
+                f"with `ln -sfn snapshots/{newest} current` there"
             )
         for path in leftovers:
             durable.remove_tree(path)

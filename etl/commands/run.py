@@ -39,6 +39,8 @@ def command(settings: Settings, paths: tuple[str, ...], threads: int | None, **o
     from etl.pipeline import run
     from etl.run_report import Options
 
+    _require_known(options)
+
     threads = threads or len(
         os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     )
@@ -51,6 +53,21 @@ def command(settings: Settings, paths: tuple[str, ...], threads: int | None, **o
     else:
         _tell(report, settings)
     return 3 if report.needs_attention else 0
+
+
+def _require_known(options: dict[str, Any]) -> None:
+    """Refuse a format or time zone that there is not, before anything is touched."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    from etl.errors import UsageError
+    from etl.sources import SOURCE_BY_NAME
+
+    if options["source"] not in (None, *SOURCE_BY_NAME):
+        raise UsageError(f"there is no format {options['source']!r}; there are: {', '.join(SOURCE_BY_NAME)}")
+    try:
+        ZoneInfo(options["assume_zone"] or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UsageError(f"there is no time zone {options['assume_zone']!r}; give one such as UTC or Europe/Berlin") from error
 
 
 def _progress(settings: Settings) -> Any:
@@ -107,7 +124,8 @@ def _tell(report: RunReport, settings: Settings) -> None:
     else:
         totals = report.snapshot.manifest["totals"]
         days = f"{report.days[0]} to {report.days[-1]}" if report.days else "no day"
-        click.echo(f"published snapshot {report.snapshot.number:08d}: {len(report.days):,} days written ({days})")
+        count = f"{len(report.days):,} {'day' if len(report.days) == 1 else 'days'}"
+        click.echo(f"published snapshot {report.snapshot.number:08d}: {count} written ({days})")
         click.echo(f"all published days cost {money(totals['cost_usd'])} USD")
     click.echo(report.counts.line())
 

@@ -45,5 +45,5 @@ def command(settings: Settings) -> None:
     if not report.is_proven:
         raise IntegrityError(
             f"{warehouse.root} is not intact ({len(report.failures)} findings): restore the named files from a backup, "
-            "or go back to an earlier snapshot with `costroll rollback`"
+            "or run again into a new warehouse"
         )
