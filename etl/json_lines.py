@@ -90,6 +90,8 @@ class JsonLinesReader:
         self._shapes: list[Shape] = []
         self._memory = _ChunkFiles()
         self._connection = connect(threads=1)
+        # Polars keeps strings as views; it takes over DuckDB's as they are, and would copy any other.
+        self._connection.execute("SET arrow_output_version = '1.4'; SET produce_arrow_string_view = true")
         self._connection.register_filesystem(self._memory)
 
     def close(self) -> None:
@@ -350,7 +352,7 @@ def _has_trailing_comma(data: bytes) -> bool:
     """Whether a comma stands before a closing bracket anywhere, also in a string: DuckDB would let it pass."""
     for start in (0, 1):
         pairs = np.frombuffer(data, dtype="<u2", offset=start, count=(len(data) - start) // 2) & 0xDFF3
-        # `]` and `}` differ in one bit, comma and space in two, tab and carriage return in one: two comparisons find all.
+        # `]` and `}` differ in one bit, comma and space in two, tab and carriage return in one: two comparisons do.
         if (pairs == 0x5D20).any() or (pairs == 0x5D01).any():
             return _TRAILING_COMMA.search(data) is not None
     return False
