@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from etl.errors import InputRefused
 from etl.framing import LINE_BYTES_MAX
-from etl.json_lines import ChunkRead, Raw, fingerprint, raw_frame
+from etl.raw_rows import ChunkRead, Raw, fingerprint, raw_frame
 from etl.shapes import Shape
 from etl.sources import SOURCES
 from etl.sources.base import Source

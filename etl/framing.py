@@ -5,12 +5,10 @@ Nothing is lost here: the chunks of an input, joined, are its decompressed conte
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import stat
 import sys
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -18,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import zstandard
 
+from etl.decompression import decompressed
 from etl.errors import InputRefused
 
 CHUNK_BYTES = 16 << 20
@@ -28,15 +26,6 @@ LINE_BYTES_MAX = 16 << 20
 RATIO_MAX = 1000
 RATIO_APPLIES_ABOVE_BYTES = 1 << 30
 
-GZIP_MAGIC = b"\x1f\x8b"
-ZSTD_MAGICS = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n, 0x2A, 0x4D, 0x18]) for n in range(16)))
-ARCHIVE_MAGICS = {
-    b"PK\x03\x04": "zip",
-    b"\xfd7zXZ\x00": "xz",
-    b"BZh": "bzip2",
-    b"7z\xbc\xaf": "7-Zip",
-    b"PAR1": "Parquet",
-}
 WIDE_BOMS = {b"\xff\xfe\x00\x00": "UTF-32", b"\x00\x00\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 UTF8_BOM = b"\xef\xbb\xbf"
 
@@ -102,7 +91,7 @@ class Content:
             self.status = before
             counted = _Counted(stream, self, before.st_size if before else None)
             head = counted.read(1 << 16)
-            for block in _decompressed(head, counted):
+            for block in decompressed(head, counted):
                 self._hash.update(block)
                 self.content_bytes += len(block)
                 _refuse_bomb(self)
@@ -222,68 +211,6 @@ def _refuse_bomb(content: Content) -> None:
     too_much = content.content_bytes > RATIO_APPLIES_ABOVE_BYTES
     if too_much and content.content_bytes > RATIO_MAX * max(content.stored_bytes, 1):
         raise InputRefused("decompression_bomb", f"decompresses to more than {RATIO_MAX} times its size")
-
-
-def _decompressed(head: bytes, stream: _Counted) -> Iterator[bytes]:
-    if head.startswith(GZIP_MAGIC):
-        return _gunzip(_Peeked(head, stream))
-    if head.startswith(ZSTD_MAGICS):
-        return _unzstd(_Peeked(head, stream))
-    for magic, kind in ARCHIVE_MAGICS.items():
-        if head.startswith(magic):
-            raise InputRefused("unsupported_archive", f"{kind} is not read; give .jsonl, .csv, .json, .gz or .zst")
-    return _plain(_Peeked(head, stream))
-
-
-class _Peeked:
-    """A stream with its first bytes put back."""
-
-    def __init__(self, head: bytes, stream: _Counted) -> None:
-        self._head, self._stream = head, stream
-
-    def read(self, size: int = -1) -> bytes:
-        if self._head:
-            data, self._head = self._head, b""
-            if size >= 0:
-                data, self._head = data[:size], data[size:]
-            return data
-        return self._stream.read(size)
-
-
-def _plain(stream: _Peeked) -> Iterator[bytes]:
-    while block := stream.read(CHUNK_BYTES):
-        yield block
-
-
-def _gunzip(stream: _Peeked) -> Iterator[bytes]:
-    reader = gzip.GzipFile(fileobj=stream, mode="rb")  # type: ignore[call-overload]  # it only needs read()
-    try:
-        while block := reader.read(CHUNK_BYTES):
-            yield block
-    except EOFError as error:
-        raise InputRefused("truncated_gzip", "ends in the middle of its gzip stream; copy it again") from error
-    except (gzip.BadGzipFile, zlib.error, OSError) as error:
-        raise InputRefused("corrupt_gzip", f"its gzip stream is damaged ({error}); copy it again") from error
-
-
-def _unzstd(stream: _Peeked) -> Iterator[bytes]:
-    """Decompress frame after frame; python-zstandard verifies each frame's checksum."""
-    # Small steps: a crafted frame expands each of them up to 32,000 times.
-    step = 4096
-    pending = stream.read(step)
-    while pending:
-        decompressor = zstandard.ZstdDecompressor().decompressobj()
-        while not decompressor.eof:
-            if not pending and not (pending := stream.read(step)):
-                raise InputRefused("truncated_zstd", "ends in the middle of its zstd stream; copy it again")
-            try:
-                block = decompressor.decompress(pending)
-            except zstandard.ZstdError as error:
-                raise InputRefused("corrupt_zstd", f"its zstd stream is damaged ({error}); copy it again") from error
-            pending = decompressor.unused_data if decompressor.eof else b""
-            if block:
-                yield block
-        pending = pending or stream.read(step)
 
 
 def refuse_unreadable_text(head: bytes) -> None:

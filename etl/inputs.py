@@ -1,6 +1,7 @@
 """Turn the paths on the command line into inputs, in an order that does not depend on the file system.
 
-A folder gives its `.jsonl`, `.ndjson`, `.json` and `.csv` files, also `.gz` and `.zst`; never hidden ones or a warehouse.
+A folder gives its `.jsonl`, `.ndjson`, `.json` and `.csv` files, also `.gz` and `.zst`; never hidden ones, nor those
+of a warehouse.
 """
 
 from __future__ import annotations

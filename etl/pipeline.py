@@ -19,10 +19,10 @@ from etl.fates import Counts
 from etl.inputs import Found, find
 from etl.intake import Intake, Progress
 from etl.judging import Reading
+from etl.places import with_places
 from etl.rate_card import RateCard, current_card, shipped_card
 from etl.rate_checks import validated
 from etl.rating import rate
-from etl.reading import with_places
 from etl.run_report import InputReport, Options, RunReport
 from etl.schema import arrow_schema, polars_schema
 from etl.settlement import Settlement, with_columns_of
@@ -146,7 +146,7 @@ def _healed_before(parent: Snapshot | None) -> pl.DataFrame:
 def _day_facts(
     day: date, settlement: Settlement, card: RateCard, healed: pl.DataFrame, rollups: pa.Table
 ) -> dict[str, Any]:
-    """What the manifest keeps of a touched day: the card versions it was rated with, and the fates of its candidates."""
+    """What the manifest keeps of a touched day: the card versions it was rated with, its candidates' fates."""
     version = settlement.version_of(day)
     known = [version, *healed.filter(pl.col("day") == day)["rate_version"]]
     used = pl.DataFrame(rollups).filter(pl.col("day") == day)["rate_version"].max()

@@ -1,7 +1,7 @@
 """Aggregate usage before rating: cost is linear in quantity, so what has the same price is summed first.
 
-Grain: usage in, one row a record; quantities out, one row for each combination of what can change the price: day, stretch
-of time without a rate change, account, project, provider, model, tier, meter, caching status and context band.
+Grain: usage in, one row a record; quantities out, one row for each combination of what can change the price: day,
+stretch of time without a rate change, account, project, provider, model, tier, meter, caching status and context band.
 """
 
 from __future__ import annotations

@@ -22,9 +22,10 @@ from etl.csv_rows import CsvLine, CsvRead, header_of, read_rows, source_of
 from etl.documents import Piece, pieces
 from etl.errors import InputRefused
 from etl.framing import UTF8_BOM, Chunk, Content, Input, refuse_unreadable_text
-from etl.json_lines import ChunkRead, JsonLinesReader, Lines, raw_frame, take_value
+from etl.json_lines import JsonLinesReader
 from etl.judging import Dialect, Reading, judge
-from etl.run_report import InputReport
+from etl.lines import Lines
+from etl.raw_rows import ChunkRead, Raw, raw_frame, take_value
 from etl.schema import polars_schema
 from etl.shapes import Shape, decode
 from etl.spool import compact
@@ -202,8 +203,6 @@ def _document_tasks(text: str, start: int, reading: Reading, index: int) -> Iter
                 read.decided.append((piece.line_number, "rejected", "invalid_json"))
             else:
                 take_value(value, piece.lines(), reading.only, read, rows)
-        from etl.json_lines import Raw
-
         read.raws += [Raw(shape, raw_frame(own)) for shape, own in rows.items()]
 
         def places(numbers: Sequence[int]) -> Iterator[tuple[int, int, str]]:
@@ -283,39 +282,3 @@ def _rejects(rejected: list[tuple[int, str]], places: Places) -> pl.DataFrame:
         for (number, reason), (offset, length, digest) in zip(rejected, places(numbers) if numbers else (), strict=True)
     ]
     return pl.DataFrame(rows, schema={name: schema[name] for name in names}, orient="row")
-
-
-def with_places(rejects: Sequence[pl.DataFrame], inputs: Sequence[InputReport]) -> list[pl.DataFrame]:
-    """Find the bytes of records that were set aside after they were read: their inputs are gone through again.
-
-    Standard input, and a file that has changed meanwhile, cannot be: there the place stays NULL.
-
-    Args:
-        rejects: with `input_index` and `line_number`.
-        inputs: by input index.
-    """
-    if not rejects:
-        return []
-    rows = pl.concat(rejects, how="diagonal")
-    found: list[tuple[int, int, int, int, str]] = []
-    for (index,), part in rows.partition_by("input_index", as_dict=True).items():
-        report = inputs[int(index)]
-        if report.path is not None:
-            wanted = set(part["line_number"])
-            found += [(int(index), number, *place) for number, place in _find_lines(report, wanted)]
-    names = ("input_index", "line_number", "byte_offset", "byte_length", "line_sha256")
-    places = pl.DataFrame(found, schema=dict(zip(names, (*[pl.Int64] * 4, pl.String), strict=True)), orient="row")
-    return [rows.join(places, on=("input_index", "line_number"), how="left")]
-
-
-def _find_lines(report: InputReport, wanted: set[int]) -> list[tuple[int, tuple[int, int, str]]]:
-    content = Content(Input(report.name, report.path))
-    found = []
-    try:
-        for chunk in content.chunks(b"", content.blocks()):
-            numbers = sorted(number for number in wanted if chunk.first_line <= number < chunk.first_line + chunk.lines)
-            if numbers:
-                found += list(zip(numbers, Lines(chunk).places(numbers), strict=True))
-    except InputRefused:
-        return []
-    return found if content.sha256 == report.sha256 else []

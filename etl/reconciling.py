@@ -188,7 +188,7 @@ def _grain(rows: Sequence[OurRow], lines: Sequence[StatementLine], said: Set[str
 
 
 def _share_projects(rows: Sequence[OurRow], lines: Sequence[StatementLine]) -> bool:
-    """Whether projects can be compared: each row of ours names one, and they are the bill's, not our own names for them."""
+    """Whether projects can be compared: each row of ours names one, and they are those of the bill."""
     if not rows or not lines:
         return True
     ours = {row.project_id for row in rows}

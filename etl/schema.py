@@ -51,7 +51,10 @@ USAGE_COLUMNS = _columns(
     ("prompt_tokens", pl.Int64, "all prompt tokens of the request; decides its context band"),
     ("requests", pl.Int64, "1, or the number of requests an aggregate counts"),
     ("reasoning_tokens", pl.Int64, "for information; already inside `output_tokens`"),
-    *((column, pl.Int64, f"quantity of meter `{meter}`, caching status `{status}`") for column, meter, status in QUANTITY_COLUMNS),
+    *(
+        (column, pl.Int64, f"quantity of meter `{meter}`, caching status `{status}`")
+        for column, meter, status in QUANTITY_COLUMNS
+    ),
     ("is_estimated", pl.Boolean, "tokens were counted by Costroll, not reported by the provider"),
     ("input_sha256", pl.String, "SHA-256 of the input's decompressed bytes"),
     ("line_number", pl.Int64, "1-based physical line in the decompressed input where the record begins"),

@@ -84,7 +84,7 @@ class Shape:
         """Every dotted path that a record of this shape is read at, from the record's root."""
         yield from (self.prefix + path for path in self.source.paths())
         if self.place:
-            # Where a log keeps its request as text, DuckDB could not read `request.model`; who has a marker has a model.
+            # A log may keep its request as text, which stops DuckDB; and who has a marker has a model of its own.
             keys = (key for keys in WRAPPER_TEXTS.values() for key in keys)
             yield from (key for key in keys if "." not in key or self.source.marker is None)
             yield from (*WRAPPER_TIMES, *ENVELOPE_PATHS, *self.status_paths)

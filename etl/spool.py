@@ -12,9 +12,8 @@ from etl.schema import polars_schema
 
 ROWS_IN_MEMORY_MAX = 2_500_000
 
-_TYPES = pl.Schema(
-    [*polars_schema("usage").items(), ("input_index", pl.Int64), ("interval_end", pl.Int64), ("is_fingerprint", pl.Boolean)]
-)
+_OWN = {"input_index": pl.Int64(), "interval_end": pl.Int64(), "is_fingerprint": pl.Boolean()}
+_TYPES = pl.Schema([*polars_schema("usage").items(), *_OWN.items()])
 # Columns with few distinct values take four bytes a row in memory instead of sixteen and more.
 _REPETITIVE = (
     "account_id",

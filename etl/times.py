@@ -29,7 +29,9 @@ def from_epoch(raw: pl.Series, *, decimal: bool) -> tuple[pl.Series, pl.Series]:
     else:
         seconds, micros = whole, pl.Series([0]).new_from_index(0, raw.len())
     # A whole number outside of the calendar is a time all the same, only not a plausible one.
-    is_far = (seconds.abs() > _SECONDS_MAX).fill_null(False) | (seconds.is_null() & raw.str.contains(_WHOLE)).fill_null(False)
+    is_far = (seconds.abs() > _SECONDS_MAX).fill_null(False)
+    if seconds.null_count() > raw.null_count():
+        is_far |= (seconds.is_null() & raw.str.contains(_WHOLE)).fill_null(False)
     seconds = seconds.set(is_far, _SECONDS_MAX)
     instant = (seconds * _SECOND + micros.set(is_far, 0)).cast(INSTANT)
     return instant, _problem(raw.is_not_null() & instant.is_null(), "invalid_timestamp")

@@ -130,7 +130,9 @@ def rollup_judged(verdict: oracle.Verdict) -> dict[tuple[object, ...], tuple[int
 
 def charges_sum(warehouse: Path) -> list[tuple[object, ...]]:
     with duckdb.connect(str(Warehouse(warehouse).root / "costroll.duckdb"), read_only=True) as con:
-        return con.sql("select day, sum(cost_usd), count(cost_usd) > 0 from charges group by day order by day").fetchall()
+        return con.sql(
+            "select day, sum(cost_usd), count(cost_usd) > 0 from charges group by day order by day"
+        ).fetchall()
 
 
 def rollups_sum(warehouse: Path) -> list[tuple[object, ...]]:

@@ -36,7 +36,7 @@ from hypothesis import strategies as st
 
 from etl import analyst, framing, reading
 from etl.cli import exit_code_of
-from etl.json_lines import Lines
+from etl.lines import Lines
 
 MINI = "gpt-4o-mini-2024-07-18"
 ONE_O_CLOCK = 1_763_686_800  # 2025-11-21T01:00:00Z
@@ -444,9 +444,8 @@ NUMBER_CASES: dict[Case, tuple[str, Sequence[str | None]]] = {}
 for _place in POSITIONS:
     for _kind, _numbers in (("sound", SOUND), ("all", list(NUMBERS))):
         NUMBER_CASES[number_case(f"{_place} {_kind}", _place, _numbers)] = (_place, _numbers)
-for _place in ("chat prompt", "chat cached"):
-    for _at, _number in enumerate(NUMBERS):
-        NUMBER_CASES[number_case(f"{_place} {_at:02d}", _place, [_number])] = (_place, [_number])
+for _at, _number in enumerate(NUMBERS):
+    NUMBER_CASES[number_case(f"chat prompt {_at:02d}", "chat prompt", [_number])] = ("chat prompt", [_number])
 
 
 @pytest.fixture(scope="module")
@@ -520,51 +519,36 @@ def usage_row(project_id: str, output: str = "100", cached: str = "0") -> str:
     return f"{OCTOBER},{end},2025-10-01,2025-10-02,{TRILLION},{output},1,{project_id},{MINI},default,false,{cached}"
 
 
-def csv_case(name: str, cell: str, header: str, row: str, absent: str) -> Case:
-    verdict = absent if CELLS[cell][0] == ABSENT else CELLS[cell][0]
-    return Case(f"{name}.csv", f"{header}\n{row}\n".encode(), {2: verdict})
+def cell_case(name: str, header: str, rows: Sequence[str], absent: str) -> Case:
+    """A file with a row for each of `CELLS`, in their order."""
+    verdicts = [absent if verdict == ABSENT else verdict for verdict, _ in CELLS.values()]
+    return Case(f"{name}.csv", "".join(f"{row}\n" for row in [header, *rows]).encode(), dict(enumerate(verdicts, 2)))
 
 
+PLAIN_ROW = f"2025-11-21T01:00:00Z,plain-{{}},{MINI},{TRILLION},{{}},1"
+# Each file with the USAGE column that shows the count.
 CELL_CASES = {
-    ("plain cached", "input_cached_tokens"): [
-        csv_case(
-            f"plain cached {at:02d}",
-            cell,
-            PLAIN_HEADER,
-            f"2025-11-21T01:00:00Z,plain-cached-{at},{MINI},{TRILLION},{cell},1",
-            OK,
-        )
-        for at, cell in enumerate(CELLS)
-    ],
-    ("usage output", "output_tokens"): [
-        csv_case(f"usage output {at:02d}", cell, USAGE_HEADER, usage_row(f"out-{at}", output=cell), "missing_count")
-        for at, cell in enumerate(CELLS)
-    ],
-    ("usage cached", "input_cached_tokens"): [
-        csv_case(f"usage cached {at:02d}", cell, USAGE_HEADER, usage_row(f"cached-{at}", cached=cell), OK)
-        for at, cell in enumerate(CELLS)
-    ],
+    cell_case(
+        "plain cached", PLAIN_HEADER, [PLAIN_ROW.format(at, cell) for at, cell in enumerate(CELLS)], OK
+    ): "input_cached_tokens",
+    cell_case(
+        "usage output", USAGE_HEADER, [usage_row(f"out-{at}", cell) for at, cell in enumerate(CELLS)], "missing_count"
+    ): "output_tokens",
+    cell_case(
+        "usage cached", USAGE_HEADER, [usage_row(f"in-{at}", cached=cell) for at, cell in enumerate(CELLS)], OK
+    ): "input_cached_tokens",
 }
 
 
-@pytest.fixture(scope="module")
-def cell_night(tmp_path_factory: pytest.TempPathFactory) -> Night:
-    return read_together(tmp_path_factory.mktemp("cells"), list(itertools.chain(*CELL_CASES.values())))
+@pytest.mark.parametrize("case", identified(CELL_CASES))
+def test_a_csv_count_is_digits_and_perhaps_a_point_and_zeros(night: Night, case: Case) -> None:
+    path = night.warehouse.parent / "logs" / case.name
 
+    assert_fates(night, case, path)
 
-@pytest.mark.parametrize("cell", CELLS, ids=ascii)
-@pytest.mark.parametrize("place", CELL_CASES, ids=" ".join)
-def test_a_csv_count_is_digits_and_perhaps_a_point_and_zeros(
-    cell_night: Night, place: tuple[str, str], cell: str
-) -> None:
-    case = CELL_CASES[place][list(CELLS).index(cell)]
-    path = cell_night.warehouse.parent / "logs" / case.name
-
-    assert_fates(cell_night, case, path)
-
-    if case.fates[2] == OK:
-        [row] = [row for row in cell_night.usage if row["input_sha256"] == cell_night.input(path)["sha256"]]
-        assert (row[place[1]] or 0) == (CELLS[cell][1] or 0)
+    column, sha256 = CELL_CASES[case], night.input(path)["sha256"]
+    counted = {r["line_number"]: r[column] or 0 for r in night.usage if r["input_sha256"] == sha256}
+    assert counted == {line: value or 0 for line, (_, value) in enumerate(CELLS.values(), 2) if case.fates[line] == OK}
 
 
 # ----------------------------------------------------------------------------------------------------------- JSON lines
@@ -1155,15 +1139,15 @@ CSV_CASES = [
 ]
 
 
-ALL_CASES = [*JSON_CASES, *FILE_CASES, *DOCUMENT_CASES, *CSV_CASES]
+ODD_CASES = [*JSON_CASES, *FILE_CASES, *DOCUMENT_CASES, *CSV_CASES]
 
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
-    return read_together(tmp_path_factory.mktemp("odd"), ALL_CASES)
+    return read_together(tmp_path_factory.mktemp("odd"), [*ODD_CASES, *CELL_CASES])
 
 
-@pytest.mark.parametrize("case", identified(ALL_CASES))
+@pytest.mark.parametrize("case", identified(ODD_CASES))
 def test_every_record_and_every_file_meets_its_fate(night: Night, case: Case) -> None:
     assert_fates(night, case, night.warehouse.parent / "logs" / case.name)
 
@@ -1188,11 +1172,11 @@ def test_the_fates_of_all_files_add_up(night: Night) -> None:
     assert night.said["counts"]["rejected"] == len(night.rejects)
 
 
-def test_every_reject_points_at_its_line(night: Night, number_night: Night, cell_night: Night) -> None:
+def test_every_reject_points_at_its_line(night: Night, number_night: Night) -> None:
     documents = {case.name for case in DOCUMENT_CASES}
     quoted = {"quoted newlines.csv", "quoted newlines with crlf.csv"}
     checked = Counter[str]()
-    for one in (night, number_night, cell_night):
+    for one in (night, number_night):
         logs = one.warehouse.parent / "logs"
         paths = {shown(logs / os.fsdecode(name)): logs / os.fsdecode(name) for name in os.listdir(os.fsencode(logs))}
         for row in one.rejects:
@@ -1467,21 +1451,17 @@ def test_a_folder_gives_its_logs_and_nothing_that_could_block_or_loop(tmp_path: 
     assert second.said["snapshot"] is None
 
 
-@pytest.mark.parametrize("kind", ["fifo", "device", "dangling link"])
-def test_what_is_no_file_is_refused_when_it_is_named(tmp_path: Path, good: Path, kind: str) -> None:
-    named = tmp_path / "named.jsonl"
-    if kind == "fifo":
-        os.mkfifo(named)
-    elif kind == "dangling link":
-        named.symlink_to("nowhere")
-    else:
-        named = Path(os.devnull)
+def test_what_is_no_file_is_refused_when_it_is_named(tmp_path: Path, good: Path) -> None:
+    fifo, dangling, device = tmp_path / "fifo.jsonl", tmp_path / "dangling.jsonl", Path(os.devnull)
+    os.mkfifo(fifo)
+    dangling.symlink_to("nowhere")
 
-    night = run(tmp_path / "warehouse", named, good)
+    night = run(tmp_path / "warehouse", fifo, device, dangling, good)
 
     assert night.code == 3
-    [line] = night.lines_about(named)
-    assert line.startswith("not_a_file: ")
+    for named in (fifo, device, dangling):
+        [line] = night.lines_about(named)
+        assert line.startswith("not_a_file: ")
     assert costs(night) == Decimal("0.00042")
 
 
@@ -1501,13 +1481,11 @@ def test_a_name_beats_a_glob_and_a_leading_dash_needs_two_dashes(
         Path(name).write_bytes(log(name, 1))
 
     literal = run(tmp_path / "one", "[1]*.jsonl")
-    globbed = run(tmp_path / "two", "1*.jsonl", "it?s.jsonl")
-    dashed = run(tmp_path / "three", "--", "--quiet.jsonl")
+    globbed = run(tmp_path / "two", "--", "--quiet.jsonl", "1*.jsonl", "it?s.jsonl")
 
     assert [one["name"] for one in literal.said["inputs"]] == ["[1]*.jsonl"]
-    assert [one["name"] for one in globbed.said["inputs"]] == ["1x.jsonl", "1y.jsonl", "it's.jsonl"]
-    assert [one["name"] for one in dashed.said["inputs"]] == ["--quiet.jsonl"]
-    assert [one.code for one in (literal, globbed, dashed)] == [0, 0, 0]
+    assert [one["name"] for one in globbed.said["inputs"]] == ["--quiet.jsonl", "1x.jsonl", "1y.jsonl", "it's.jsonl"]
+    assert [literal.code, globbed.code] == [0, 0]
 
 
 # ------------------------------------------------------------------------------------------------------------ conflicts
@@ -1606,8 +1584,14 @@ def mixed(stem: str, at: int) -> list[tuple[dict[str, Any] | str, str | None, di
     ]
 
 
-@pytest.mark.parametrize("order", ["interleaved", "one shape after another"])
-@pytest.mark.parametrize("chunk_bytes", [framing.CHUNK_BYTES, 9000])
+@pytest.mark.parametrize(
+    ("order", "chunk_bytes"),
+    [
+        ("interleaved", framing.CHUNK_BYTES),
+        ("one shape after another", framing.CHUNK_BYTES),
+        ("one shape after another", 9000),
+    ],
+)
 def test_a_mixed_file_gets_each_record_right(
     tmp_path: Path, order: str, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

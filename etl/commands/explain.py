@@ -68,7 +68,8 @@ def _lines(one: Explanation) -> Iterator[str]:
         lines = ", ".join(f"{line:,}" for line in row["sample_lines"])
         more = ", ..." if row["records"] > len(row["sample_lines"]) else ""
         records = "1 record" if row["records"] == 1 else f"{row['records']:,} records"
-        where = f"{records}, {row['quantity']:,} {cell['unit']}; {'line' if row['records'] == 1 else 'lines'} {lines}{more}"
+        word = "line" if row["records"] == 1 else "lines"
+        where = f"{records}, {row['quantity']:,} {cell['unit']}; {word} {lines}{more}"
         yield f"    {printable(str(row['input_name']))}: {where}"
     if one.charged_usd is not None:
         same = "the same" if one.charged_usd == cell["cost_usd"] else "NOT THE SAME: run costroll verify"

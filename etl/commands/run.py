@@ -67,7 +67,9 @@ def _require_known(options: dict[str, Any]) -> None:
     try:
         ZoneInfo(options["assume_zone"] or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(f"there is no time zone {options['assume_zone']!r}; give one such as UTC or Europe/Berlin") from error
+        raise UsageError(
+            f"there is no time zone {options['assume_zone']!r}; give one such as UTC or Europe/Berlin"
+        ) from error
 
 
 def _progress(settings: Settings) -> Any:

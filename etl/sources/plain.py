@@ -1,7 +1,7 @@
 """Costroll's own plain format, for logs of providers it does not know: CSV or one JSON object a line.
 
-The columns are those of the usage table (docs/formats.md). Quantities are disjoint as they stand; the one convenience is
-`input_tokens`, the whole prompt, which may stand instead of `input_uncached_tokens`.
+The columns are those of the usage table (docs/formats.md). Quantities are disjoint as they stand; the one convenience
+is `input_tokens`, the whole prompt, which may stand instead of `input_uncached_tokens`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import polars as pl
 from etl.meters import QUANTITY_COLUMNS
 from etl.sources.base import Json, Source, count, reported
 
+_TEXTS = ("provider", "request_id", "account_id", "project_id", "api_key_id", "user_id", "workflow_id", "model", "tier")
 _COLUMNS = tuple(column for column, _, _ in QUANTITY_COLUMNS)
 _PROMPT_COLUMNS = tuple(column for column, meter, _ in QUANTITY_COLUMNS if meter.endswith("input"))
 _PARTS = pl.sum_horizontal(count(column) for column in _PROMPT_COLUMNS if column != "input_uncached_tokens")
@@ -34,10 +35,7 @@ SOURCE = Source(
     ),
     recognises=_recognises,
     columns=frozenset({"occurred_at", "model"}),
-    texts={
-        name: name
-        for name in ("provider", "request_id", "account_id", "project_id", "api_key_id", "user_id", "workflow_id", "model", "tier")
-    },
+    texts={name: name for name in _TEXTS},
     instant=("occurred_at", "iso"),
     counts={
         "input_tokens": "input_tokens",

@@ -1,0 +1,90 @@
+"""The lines of a chunk: where they are, and which of them cannot be trusted to a lenient JSON reader."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from etl.framing import LINE_BYTES_MAX, Chunk
+
+WHITE_SPACE = b" \t\r\n"
+
+
+_TRAILING_COMMA = re.compile(rb",[ \t\r]*[}\]]")
+
+
+_STRING_LITERAL = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+class Lines:
+    """Where the lines of a chunk are."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        data = np.frombuffer(chunk.data, dtype=np.uint8)
+        ends = np.flatnonzero(data == 10)
+        if not chunk.data.endswith(b"\n"):
+            ends = np.append(ends, len(chunk.data))
+        self.chunk = chunk
+        self.starts: npt.NDArray[np.int64] = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
+        self.ends: npt.NDArray[np.int64] = ends
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def content(self, index: int) -> bytes:
+        """A line without its terminator."""
+        return self.chunk.data[self.starts[index] : self.ends[index]].removesuffix(b"\r")
+
+    def places(self, line_numbers: Iterable[int]) -> Iterator[tuple[int, int, str]]:
+        """Byte offset, byte length and SHA-256 of lines, by their numbers in the input."""
+        for number in line_numbers:
+            content = self.content(number - self.chunk.first_line)
+            offset = self.chunk.offset + int(self.starts[number - self.chunk.first_line])
+            yield offset, len(content), hashlib.sha256(content).hexdigest()
+
+
+def may_hold_overlong_line(data: bytes) -> bool:
+    """Whether some stretch of half the limit has no line end."""
+    half = LINE_BYTES_MAX // 2
+    return any(data.find(b"\n", start, start + half) < 0 for start in range(0, len(data) - half, half))
+
+
+def has_trailing_comma(data: bytes) -> bool:
+    """Whether a comma stands before a closing bracket anywhere, also in a string: DuckDB would let it pass."""
+    for start in (0, 1):
+        pairs = np.frombuffer(data, dtype="<u2", offset=start, count=(len(data) - start) // 2) & 0xDFF3
+        # `]` and `}` differ in one bit, comma and space in two, tab and carriage return in one: two comparisons do.
+        if (pairs == 0x5D20).any() or (pairs == 0x5D01).any():
+            return _TRAILING_COMMA.search(data) is not None
+    return False
+
+
+def trailing_commas(contents: Sequence[bytes]) -> npt.NDArray[np.bool_]:
+    """Which lines have a comma before a closing bracket, outside of strings."""
+    found = np.zeros(len(contents), dtype=np.bool_)
+    for index, content in enumerate(contents):
+        if _TRAILING_COMMA.search(content):
+            found[index] = _TRAILING_COMMA.search(_STRING_LITERAL.sub(b'""', content)) is not None
+    return found
+
+
+def look_at_edges(contents: Sequence[bytes]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which lines are blank, and which cannot be one JSON object by their first and last characters or length."""
+    is_blank = np.fromiter((not content for content in contents), dtype=np.bool_, count=len(contents))
+    is_object = np.fromiter(
+        (content[:1] == b"{" and content[-1:] == b"}" and len(content) < LINE_BYTES_MAX for content in contents),
+        dtype=np.bool_,
+        count=len(contents),
+    )
+    return is_blank, ~is_blank & ~is_object
+
+
+def blank_out(data: bytearray, lines: Lines, indexes: npt.NDArray[np.int64]) -> None:
+    """Overwrite lines with spaces: DuckDB passes over blank lines, and the others keep their place."""
+    for index in indexes.tolist():
+        start, end = int(lines.starts[index]), int(lines.ends[index])
+        data[start:end] = b" " * (end - start)

@@ -1,0 +1,90 @@
+"""Raw rows: the undecoded fields of recognised records, a frame for each shape, and the records decided at sight."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from etl.shapes import Literal, Shape, raw_row, recognise
+from etl.sources.base import Source
+
+
+@dataclass
+class Raw:
+    """Raw rows of one shape; `frame` has a column per path, `line_number` and perhaps `problem`."""
+
+    shape: Shape
+    frame: pl.DataFrame
+
+
+@dataclass
+class ChunkRead:
+    """All records of a chunk: raw rows to judge, and those whose fate was plain at sight."""
+
+    raws: list[Raw] = field(default_factory=list)
+    decided: list[tuple[int, str, str]] = field(default_factory=list)
+    blank_lines: int = 0
+
+
+def take_value(
+    value: Any, numbers: Sequence[int], only: Source | None, read: ChunkRead, rows: dict[Shape, list[dict[str, Any]]]
+) -> None:
+    """Turn one decoded value into its records: raw rows by shape, or fates decided at sight.
+
+    Args:
+        value: what was decoded.
+        numbers: the line of each record in it; fewer than there are records when they share the last line.
+        only: the one source to consider.
+        read: where to add what is decided at sight.
+        rows: where to add raw rows.
+    """
+    number = numbers[0]
+    if not isinstance(value, dict):
+        read.decided.append((number, "rejected", "not_an_object"))
+        return
+    found = recognise(value, only)
+    if found.shape is None:
+        assert found.fate is not None and found.reason is not None
+        read.decided.append((number, found.fate, found.reason))
+        return
+    unpack = found.shape.source.unpack
+    if unpack is None:
+        _take_record(found.shape, found.record, number, value, rows)
+        return
+    for index, record in enumerate(unpack(found.record)):
+        number = numbers[min(index, len(numbers) - 1)]
+        # A page or bucket may hold results of another kind.
+        part = recognise(record, only)
+        if part.shape == found.shape:
+            _take_record(found.shape, record, number, record, rows)
+        else:
+            read.decided.append((number, part.fate or "rejected", part.reason or "unknown_shape"))
+
+
+def _take_record(shape: Shape, record: Any, number: int, whole: Any, rows: dict[Shape, list[dict[str, Any]]]) -> None:
+    row, problem = raw_row(record, shape)
+    needs_mark = shape.source.kind == "request" and not any(row.get(path) for path in shape.id_paths)
+    mark = fingerprint(whole) if needs_mark else None
+    rows.setdefault(shape, []).append({**row, "line_number": number, "problem": problem, "fingerprint": mark})
+
+
+def fingerprint(record: Any) -> str:
+    """The identity of a record that has no id: the hash of its canonical JSON."""
+    canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def raw_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """A frame of raw rows: text columns and `line_number`."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    schema = {name: pl.Int64 if name == "line_number" else pl.String for name in names}
+    return pl.DataFrame({name: [_plain(row.get(name)) for row in rows] for name in names}, schema=schema)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Literal) else value
