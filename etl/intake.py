@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import polars as pl
 
 from etl import __version__
+from etl.decoding import Reading
 from etl.framing import Input, readable
-from etl.judging import Reading
 from etl.reading import End, Part, read_inputs
 from etl.run_report import InputReport, Options
 from etl.spool import Spool

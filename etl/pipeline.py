@@ -14,11 +14,11 @@ import polars as pl
 import pyarrow as pa
 
 from etl import __version__, analyst
+from etl.decoding import Reading
 from etl.errors import IntegrityError, StrictError
 from etl.fates import Counts
 from etl.inputs import Found, find
 from etl.intake import Intake, Progress
-from etl.judging import Reading
 from etl.places import with_places
 from etl.rate_card import RateCard, current_card, shipped_card
 from etl.rate_checks import validated

@@ -19,11 +19,12 @@ from datetime import date
 import polars as pl
 
 from etl.csv_rows import CsvLine, CsvRead, header_of, read_rows, source_of
+from etl.decoding import Dialect, Reading
 from etl.documents import Piece, pieces
 from etl.errors import InputRefused
 from etl.framing import UTF8_BOM, Chunk, Content, Input, refuse_unreadable_text
 from etl.json_lines import JsonLinesReader
-from etl.judging import Dialect, Reading, judge
+from etl.judging import judge
 from etl.lines import Lines
 from etl.raw_rows import ChunkRead, Raw, raw_frame, take_value
 from etl.schema import polars_schema

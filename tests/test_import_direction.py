@@ -19,6 +19,7 @@ ROOMS = [
     ["sources", "statements"],
     ["shapes"],
     ["chunk_query", "raw_rows"],
+    ["decoding"],
     ["json_lines", "judging"],
     ["csv_rows"],
     ["quantities", "ledger"],
