@@ -166,9 +166,10 @@ def report(results: Sequence[dict[str, Measured]], lines: int, size: int, refere
     named = "" if reference == BENCH / "reference.py" else f", reference {reference.name}"
     peak = max(result["costroll"].peak_bytes for result in results)
     ratio = median(ratios(results, "reference"))
+    rounds = "1 round" if len(results) == 1 else f"{len(results)} rounds"
     return [
         *machine(),
-        f"{lines:,} lines, {size / 1e6:,.0f} MB, {len(results)} round{"s" * (len(results) > 1)}{named}; same total cost to the last digit",
+        f"{lines:,} lines, {size / 1e6:,.0f} MB, {rounds}{named}; same total cost to the last digit",
         "",
         *aligned(rows),
         "",

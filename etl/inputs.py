@@ -38,7 +38,7 @@ def find(paths: Sequence[str]) -> Found:
         UsageError: no path names anything.
     """
     found = Found()
-    seen: set[Path] = set()
+    seen: dict[Path, Input] = {}
     for path in paths:
         if path == "-":
             found.inputs.append(Input("-", None))
@@ -49,6 +49,7 @@ def find(paths: Sequence[str]) -> Found:
                 _take(Path(match), found, seen)
         else:
             found.refused.append((readable(path), "unreadable", "there is no such file or folder"))
+    found.inputs += seen.values()
     if (
         not found.inputs
         and len(found.refused) == len(paths)
@@ -61,7 +62,7 @@ def find(paths: Sequence[str]) -> Found:
     return found
 
 
-def _take(path: Path, found: Found, seen: set[Path]) -> None:
+def _take(path: Path, found: Found, seen: dict[Path, Input]) -> None:
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -73,9 +74,10 @@ def _take(path: Path, found: Found, seen: set[Path]) -> None:
             _take(file, found, seen)
     elif not stat.S_ISREG(mode):
         found.refused.append((readable(path), "not_a_file", "is a device, FIFO or socket; give files, folders or -"))
-    elif (resolved := path.resolve()) not in seen:
-        seen.add(resolved)
-        found.inputs.append(Input(readable(path), path))
+    else:
+        # A file that is met under several names has the first of them by the alphabet, not by the order of arguments.
+        resolved, one = path.resolve(), Input(readable(path), path)
+        seen[resolved] = min(seen.get(resolved, one), one, key=lambda source: source.name)
 
 
 def _files(folder: Path, found: Found) -> Iterator[Path]:

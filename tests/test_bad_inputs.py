@@ -34,7 +34,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl import analyst, framing, reading
+from etl import analyst, decompression, framing, reading
 from etl.cli import exit_code_of
 from etl.lines import Lines
 
@@ -1271,6 +1271,7 @@ def test_every_byte_belongs_to_one_line_wherever_the_chunks_are_cut(
 
     found = []
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decompression, "BLOCK_BYTES", chunk_bytes)
         patch.setattr(framing, "CHUNK_BYTES", chunk_bytes)
         patch.setattr(framing, "LINE_BYTES_MAX", 30)
         source = framing.Content(framing.Input("cut.jsonl", path))
@@ -1595,6 +1596,7 @@ def mixed(stem: str, at: int) -> list[tuple[dict[str, Any] | str, str | None, di
 def test_a_mixed_file_gets_each_record_right(
     tmp_path: Path, order: str, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(decompression, "BLOCK_BYTES", chunk_bytes)
     monkeypatch.setattr(framing, "CHUNK_BYTES", chunk_bytes)
     monkeypatch.setattr(reading, "HEAD_BYTES", min(chunk_bytes, reading.HEAD_BYTES))
     rounds = [mixed("mixed", at) for at in range(21)]

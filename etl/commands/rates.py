@@ -19,7 +19,8 @@ _COLUMNS = (
 
 
 @click.group(name="rates")
-def command() -> None:
+@with_settings
+def command(settings: Settings) -> None:
     """Show and check the rate table: what one million units cost, for whom, and from when until when.
 
     \b
@@ -27,6 +28,7 @@ def command() -> None:
         costroll rates show gpt-4o --on 2024-10-01
         costroll rates history o3
     """
+    click.get_current_context().obj = settings
 
 
 @command.command()
