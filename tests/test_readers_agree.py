@@ -1,13 +1,14 @@
 """What is published reads the same in DuckDB, Polars, pandas and pyarrow, by plain glob, to the last digit.
 
-    2025-06-09  o3           1 x 10 in, 1 x 40 out                                                 0.00005
-    2025-06-10  o3           2 x 2 in, 1 x 0.5 cached                                              0.0000045
-    2025-11-21  gpt-4o-mini  999,999,999,993 x 0.15 in, 7 x 0.075 cached, 1 x 0.6 out    150,000.000000075
-    2025-11-21  my-own       5 in, 2 out: no price                                                 NULL
-                                                                                        ------------------
-                             quantity 1,000,000,000,017 with 4 requests                  150,000.000054575
+    2025-06-09  o3           1 x 10 in, 1 x 40 out                                   0.00005
+    2025-06-10  o3           2 x 2 in, 1 x 0.5 cached                                0.0000045
+    2025-11-21  gpt-4o-mini  993 x 0.15 in, 7 x 0.075 cached, 1 x 0.6 out            0.000150075
+    2025-11-21  o1-pro       1,000,000,000,000 x 150 in                    150,000,000
+    2025-11-21  my-own       5 in, 2 out: no price                                   NULL
+                                                                           ---------------------
+                             quantity 1,000,000,001,018 with 5 requests    150,000,000.000204575
 
-In floating point the same products and sums make 150000.00005457498, so no reader may see any.
+In floating point the same products and sums make 150000000.00020456, so no reader may see any.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import pytest
 
 from etl.cli import exit_code_of
 
-COST, QUANTITY, UNPRICED, ROWS, REQUESTS = Decimal("150000.000054575"), 1_000_000_000_017, 2, 13, 4
+COST, QUANTITY, UNPRICED, ROWS, REQUESTS = Decimal("150000000.000204575"), 1_000_000_001_018, 2, 15, 5
 JUNE_9, JUNE_10, NOVEMBER_21 = 1_749_427_200, 1_749_513_600, 1_763_683_200
 
 
@@ -44,7 +45,8 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [
         chat("a", "o3-2025-04-16", JUNE_9, 1, 0, 1),
         chat("b", "o3-2025-04-16", JUNE_10, 3, 1, 0),
-        chat("c", "gpt-4o-mini-2024-07-18", NOVEMBER_21, 10**12, 7, 1),
+        chat("c", "gpt-4o-mini-2024-07-18", NOVEMBER_21, 1000, 7, 1),
+        chat("e", "o1-pro-2025-03-19", NOVEMBER_21, 10**12, 0, 0),
         chat("d", "my-own", NOVEMBER_21, 5, 0, 2),
         chat("d", "my-own", NOVEMBER_21 - 1, 6, 0, 2),
         "{torn",
@@ -103,9 +105,9 @@ def test_the_days_of_the_files_and_of_their_rows_agree(pattern: str) -> None:
 @pytest.mark.parametrize(
     ("table", "rows", "column", "total"),
     [
-        ("usage/*", 4, "prompt_tokens", 1 + 3 + 10**12 + 5),
-        ("rejects", 2, "line_number", 5 + 6),
-        ("inputs", 1, "accepted", 4),
+        ("usage/*", 5, "prompt_tokens", 1 + 3 + 1000 + 10**12 + 5),
+        ("rejects", 2, "line_number", 6 + 7),
+        ("inputs", 1, "accepted", 5),
     ],
 )
 def test_all_readers_agree_on_the_other_tables(warehouse: Path, table: str, rows: int, column: str, total: int) -> None:
