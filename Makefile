@@ -5,10 +5,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 WAREHOUSE := warehouse/demo
 
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test test-oracle check format bench clean
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## Make the environment in .venv
 
@@ -23,6 +23,9 @@ demo: install ## Rate sample_logs/ and show what they cost
 
 test: install ## Run the tests
 	$(BIN)/python -m pytest -q
+
+test-oracle: install ## Compare 200,000 damaged records with the independent oracle (minutes)
+	COSTROLL_ORACLE_RECORDS=200000 COSTROLL_ORACLE_SEEDS="1" $(BIN)/python -m pytest -q tests/test_against_oracle.py
 
 check: install ## Lint, types and imports
 	$(BIN)/ruff format --check .

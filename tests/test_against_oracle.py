@@ -1,7 +1,7 @@
 """The package against an independent judge: fate by fate, reason by reason, cost by cost to the last digit.
 
-`tests/oracle.py` shares no code with the package. The logs hold every shape, about 2 % damage of every kind, duplicates,
-conflicts, price changes and thresholds; both read them in one night. `make test-big` does 200,000 records and more.
+`tests/oracle.py` shares no code with the package. The logs hold every shape, about 2 % damage of every kind,
+duplicates, conflicts, price changes and thresholds; both read them in one night. `make test-oracle` does 200,000.
 """
 
 from __future__ import annotations
