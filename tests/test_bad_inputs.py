@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from etl import analyst, decompression, framing, reading
@@ -687,6 +687,8 @@ JSON_CASES = [
         text_of(chat("comma-3")).replace('"completion_tokens":100}', '"completion_tokens":100,}'),
         text_of(chat("comma-4", tags=[1, 2])).replace("2]", "2,]"),
         text_of(chat("comma-5", tags=[1, 2])).replace("2]", "2 , ]"),
+        text_of(chat("comma-6", tags=[1, 2])).replace("2]", "2,\t]"),
+        text_of(chat("comma-6", tags=[1, 2])).replace("2]", "2,\r]"),
         text_of(chat("comma-6", tags=[])).replace("[]", "[,]"),
         text_of(chat("comma-7", tags={})).replace('"tags":{}', '"tags":{,}'),
         text_of(chat("comma-8", note='",}')).replace('"created"', '"x":[1,],"created"'),
@@ -695,7 +697,7 @@ JSON_CASES = [
         with_content("comma-11", b"\\\\"),
         with_content("comma-12", b"a,}\\\\"),
         text_of(chat("comma-13")).replace('"model"', '"a,}":"b,]","model"'),
-        fates=[*["invalid_json"] * 8, *[OK] * 5],
+        fates=[*["invalid_json"] * 10, *[OK] * 5],
     ),
     beside(
         "depth",
@@ -1210,7 +1212,13 @@ def chat_of_length(request_id: str, length: int) -> bytes:
     return line.replace(b"%s", b"x" * (length - len(line) + 2))
 
 
-def test_a_line_of_16_mib_is_read_and_a_longer_one_costs_only_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("block_bytes", [decompression.BLOCK_BYTES, MIB])
+def test_a_line_of_16_mib_is_read_and_a_longer_one_costs_only_itself(
+    tmp_path: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it fits into two blocks, or is passed over while the blocks go by."""
+    monkeypatch.setattr(decompression, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(framing, "CHUNK_BYTES", block_bytes)
     odd = [
         chat_of_length("long-1", 16 * MIB),
         chat_of_length("long-2", 16 * MIB + 1),
@@ -1239,7 +1247,9 @@ def test_a_line_of_16_mib_is_read_and_a_longer_one_costs_only_itself(tmp_path: P
         assert_points_at_its_bytes(row, Path(row["input_name"]).read_bytes())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
+@example(lengths=[30, 31], ends=[b"\r\n"] * 12, is_ended=True, has_bom=False, chunk_bytes=1, head_bytes=0)
+@example(lengths=[40, 0, 5], ends=[b"\n"] * 12, is_ended=False, has_bom=True, chunk_bytes=7, head_bytes=0)
 @given(
     lengths=st.lists(st.integers(0, 60), max_size=12),
     ends=st.lists(st.sampled_from([b"\n", b"\r\n"]), min_size=12, max_size=12),

@@ -254,6 +254,7 @@ def test_the_seconds_around_midnight_are_not_two_requests(nights: Nights) -> Non
     assert nights.read(chat("x", at=FRIDAY), chat("x", at=FRIDAY - DAY - 1)) == (0, {CONFLICT: 2})
     assert nights.read(chat("x", at=FRIDAY + DAY), chat("x", at=FRIDAY - 1)) == (1, {SAME: 1})
     assert nights.input_by_day() == {"2025-11-20": 10, "2025-11-22": 10}
+    assert nights.read(chat("z", at=FRIDAY - 3 * DAY), chat("z", at=FRIDAY - 5 * DAY)) == (2, {})
 
 
 # ------------------------------------------------------------------------------------------------------ without an id
