@@ -41,6 +41,11 @@ class CsvLine:
     end: bytes = b"\n"
     overlong: tuple[int, str] | None = None
 
+    @property
+    def is_overlong(self) -> bool:
+        """Whether it is above `LINE_BYTES_MAX`."""
+        return self.overlong is not None or len(self.content) > LINE_BYTES_MAX
+
     def place(self) -> tuple[int, int, str]:
         """Byte offset, byte length and SHA-256."""
         return self.offset, *(self.overlong or (len(self.content), hashlib.sha256(self.content).hexdigest()))
@@ -133,7 +138,7 @@ def _records(lines: Iterator[CsvLine], read: CsvRead, width: int) -> Iterator[tu
         line = waiting.pop(0) if waiting else next(lines, None)
         if line is None:
             return
-        if line.overlong:
+        if line.is_overlong:
             yield line, [], "line_too_long"
             continue
         if not line.content.strip():
@@ -144,7 +149,7 @@ def _records(lines: Iterator[CsvLine], read: CsvRead, width: int) -> Iterator[tu
             following = waiting.pop(0) if waiting else next(lines, None)
             if following is None:
                 break
-            if following.overlong:
+            if following.is_overlong:
                 waiting.insert(0, following)
                 break
             record.append(following)

@@ -200,8 +200,10 @@ def _document_tasks(text: str, start: int, reading: Reading, index: int) -> Iter
                 by_line.setdefault(part.line_number, []).append(part)
             try:
                 value = decode(piece.text)
-            except (ValueError, RecursionError):
+            except ValueError:
                 read.decided.append((piece.line_number, "rejected", "invalid_json"))
+            except RecursionError:
+                read.decided.append((piece.line_number, "rejected", "too_deep"))
             else:
                 take_value(value, piece.lines(), reading.only, read, rows)
         read.raws += [Raw(shape, raw_frame(own)) for shape, own in rows.items()]

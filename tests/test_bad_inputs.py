@@ -699,6 +699,11 @@ JSON_CASES = [
         text_of(chat("comma-13")).replace('"model"', '"a,}":"b,]","model"'),
         fates=[*["invalid_json"] * 10, *[OK] * 5],
     ),
+    # Each alone in its file: nothing else makes the fast reader look twice.
+    *(
+        beside(f"comma before {name}", text_of(chat(f"before-{name}"))[:-1] + f",{space}}}", fates="invalid_json")
+        for name, space in {"a bracket": "", "a space": " ", "spaces": "   ", "a tab": "\t", "a return": "\r"}.items()
+    ),
     beside(
         "depth",
         chat("deep-1", deep=json.loads(nested(60))),
@@ -1014,7 +1019,7 @@ DOCUMENT_CASES = [
         {1: "invalid_json"},
     ),
     Case("not utf8.json", b'{\n "a": "caf\xe9"\n}\n', refused="wrong_encoding"),
-    Case("deep.json", b"[\n" + nested(100_000).encode() + b"\n]", {1: "invalid_json"}),
+    Case("deep.json", b"[\n" + nested(100_000).encode() + b"\n]", {1: "too_deep"}),
     Case("empty array.json", b"[\n]\n", {}),
 ]
 
@@ -1226,16 +1231,18 @@ def test_a_line_of_16_mib_is_read_and_a_longer_one_costs_only_itself(
     ]
     assert [len(line) for line in odd] == [16_777_216, 16_777_217, 20_000_000]
     case = beside("long", *odd, fates=[OK, "line_too_long", "line_too_long"])
-    rows = csv_log(
-        "csv-long",
-        "1",
-        f"2025-11-21T01:00:00Z,csv-long-2,{MINI},1,,1,{'x' * 20_000_000}",
-        "3",
-        'x,"an open quote before,m,1,,1',
-        f"2025-11-21T01:00:00Z,csv-long-4,{MINI},1,,1,{'x' * (16 * MIB)}",
-        "5",
-    )
-    as_csv = Case("long.csv", rows, {2: OK, 3: "line_too_long", 4: OK, 5: "invalid_csv", 6: "line_too_long", 7: OK})
+    good_row = f"2025-11-21T01:00:00Z,csv-long-{{}},{MINI},1,,1,"
+    rows = [
+        good_row.format(1),
+        good_row.format(2) + "x" * 20_000_000,
+        good_row.format(3),
+        good_row.format(4) + '"a note that begins',
+        "x" * (16 * MIB + 1),
+        'and ends"',
+        good_row.format(5),
+    ]
+    fates = [OK, "line_too_long", OK, "invalid_csv", "line_too_long", "invalid_csv", OK]
+    as_csv = Case("long.csv", csv_log("", *rows, header=PLAIN_HEADER + ",notes"), dict(enumerate(fates, 2)))
 
     night = read_together(tmp_path, [case, as_csv])
 
