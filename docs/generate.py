@@ -9,6 +9,7 @@ A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`; N
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
 import tempfile
@@ -22,13 +23,27 @@ sys.path.insert(0, str(DOCS.parent))  # this checkout's package, not one that is
 import click  # noqa: E402
 import duckdb  # noqa: E402
 
-from etl import catalogue, fates, schema  # noqa: E402
+from etl import catalogue, fates, schema, settings_file  # noqa: E402
 from etl.audit import duckdb_type  # noqa: E402
 from etl.cli import COMMANDS, cli  # noqa: E402
 from etl.commands.options import shared_options  # noqa: E402
+from etl.ledger import DIMENSIONS  # noqa: E402
 from etl.meters import METERS, QUANTITY_COLUMNS  # noqa: E402
 from etl.sources import SOURCES  # noqa: E402
+from etl.sources.base import Source  # noqa: E402
+from etl.sources.envelopes import (  # noqa: E402
+    ENVELOPES,
+    PLACES,
+    WRAPPER_STATUSES,
+    WRAPPER_TEXTS,
+    WRAPPER_TIMES,
+)
+from etl.sources.marks import Marks  # noqa: E402
+from etl.sources.paths import Path as Path_  # noqa: E402
+from etl.sources.paths import spellings  # noqa: E402
+from etl.times import NOTATIONS  # noqa: E402
 from etl.warehouse import Snapshot  # noqa: E402
+from tests import catalogue as catalogue_of_faults  # noqa: E402
 
 PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 Rows = Iterator[tuple[str, ...]]
@@ -46,7 +61,16 @@ def pages() -> Iterator[tuple[Path, str, str]]:
 
 def parts() -> Mapping[str, Callable[[], str]]:
     """What can be generated, by name."""
-    made: dict[str, Callable[[], str]] = {"formats": formats, "meters": meters, "shared options": _shared_options}
+    made: dict[str, Callable[[], str]] = {
+        "formats": formats,
+        "envelopes": envelopes,
+        "places": places,
+        "notations": notations,
+        "meters": meters,
+        "shared options": _shared_options,
+    }
+    made |= {f"settings {name}": _bound(settings, name) for name in SETTINGS}
+    made |= {f"faults {name}": _bound(faults, name) for name in catalogue_of_faults.CHAPTERS}
     made |= {f"table {name}": _bound(table_columns, name) for name in schema.TABLES}
     made |= {f"view {name}": _bound(view_columns, name) for name in views()}
     made |= {f"reasons {name}": _bound(reasons, name) for name in REASONS}
@@ -107,17 +131,101 @@ def meters() -> str:
     return _table(("meter", "direction", "unit", "caching statuses", "columns of `usage`"), iter(rows))
 
 
+# -- faults.md
+
+
+def faults(chapter: str) -> str:
+    """The faults of a chapter: what is wrong, what Costroll does, and what shows it."""
+    found = catalogue_of_faults.CHAPTERS[chapter]
+    return _table(
+        ("", "what is wrong", "what Costroll does", "shown by"),
+        ((str(fault.number), fault.name, fault.does, _shown_by(fault)) for fault in found),
+    )
+
+
+def _shown_by(fault: catalogue_of_faults.Fault) -> str:
+    outcomes = []
+    if fault.content is not None:
+        parts = [f"accepted {fault.accepted}"] if fault.accepted else []
+        parts += [f"{key.replace('/', ' ')} {number}" for key, number in fault.reasons.items()]
+        outcomes.append(f"a file: {(fault.refused and f'refused {fault.refused}') or ', '.join(parts)}")
+    return "; ".join([*outcomes, *(f"`{name.partition('::')[2]}`" for name in fault.shown_by)])
+
+
 # -- formats.md
 
 
 def formats() -> str:
-    """Every source with its example."""
+    """Every source with its example, and what it says of itself."""
     blocks = []
     for source in SOURCES:
         kind = "one record is one request" if source.kind == "request" else "one record is a sum over many requests"
         language = "jsonl" if source.example.startswith("{") else "csv"
-        blocks.append(f"### `{source.name}`\n\n{source.title}; {kind}.\n\n```{language}\n{source.example}\n```")
+        facts = _table(("", ""), described(source))
+        head = f"### `{source.name}`\n\n{source.title}; {kind}."
+        blocks.append(f"{head}\n\n```{language}\n{source.example}\n```\n\n{facts}")
     return "\n\n".join(blocks)
+
+
+def described(source: Source) -> Rows:
+    """What a source is recognised by, and what it says of cached tokens, identity, time, tier and exclusions."""
+    if source.marks is not None:
+        yield "recognised by", _marks(source.marks)
+    if source.columns:
+        yield "CSV with the columns", ", ".join(f"`{name}`" for name in sorted(source.columns))
+    yield "cached tokens", f"{source.cached} the input count"
+    if source.kind == "aggregate":
+        names = [*(name for name in DIMENSIONS if name in source.texts), *source.dimensions]
+        yield "identity", f"its interval and {', '.join(names)}"
+    else:
+        ids = [" + ".join(_paths(source.texts.get(name, ()))) for name in source.id_texts if name in source.texts]
+        yield (
+            "identity",
+            (" or ".join(ids) or "the wrapper's id, else a fingerprint")
+            + ("; its lines are states of one request" if source.is_state else ""),
+        )
+    time = source.instant
+    yield "time", f"{', '.join(_paths(time[0]))}, {NOTATIONS[time[1]]}" if time else "the wrapper's, or `--date`"
+    words = ", ".join(_paths(source.texts["tier"])) if "tier" in source.texts else "not told: standard"
+    yield "tier", words
+    if source.excluded:
+        yield "excluded", ", ".join(f"`{reason}`" for reason in source.excluded)
+    if source.silent is not None:
+        yield "`not_usage`", _marks(source.silent)
+
+
+def _paths(path: Path_) -> list[str]:
+    return [f"`{one}`" for one in spellings(path)]
+
+
+def _marks(marks: Marks) -> str:
+    parts = [f"`{path}` is {' or '.join(f'`{word}`' for word in words)}" for path, words in marks.where.items()]
+    parts += [f"`{path}`" for path in marks.has]
+    if marks.any_of:
+        some = [f"`{path}`" for path in marks.any_of]
+        parts.append(f"any of {', '.join(some[:4])}{' ...' if len(some) > 4 else ''}")
+    parts += [f"no `{path}`" for path in marks.lacks]
+    return "; ".join(parts)
+
+
+def envelopes() -> str:
+    """The batch envelopes."""
+    rows = ((one.name, _marks(one.marks), f"`{'.'.join(one.place)}`", _marks(one.failed)) for one in ENVELOPES)
+    return _table(("envelope", "recognised by", "holds the object at", "not billed where"), rows)
+
+
+def places() -> str:
+    """What a wrapper may say, and where it keeps the object."""
+    kept = ", ".join(f"`{'.'.join(place)}`" for place in PLACES)
+    rows = [(f"`{name}`", ", ".join(f"`{key}`" for key in keys)) for name, keys in WRAPPER_TEXTS.items()]
+    rows.append(("time", ", ".join(f"`{key}`" for key in WRAPPER_TIMES)))
+    rows.append(("HTTP status", ", ".join(f"`{key}`" for key in WRAPPER_STATUSES)))
+    return f"It may stand under {kept}.\n\n{_table(('from the wrapper', 'key, first one wins'), iter(rows))}"
+
+
+def notations() -> str:
+    """How times may be written."""
+    return _table(("notation", "is"), ((f"`{name}`", meaning) for name, meaning in NOTATIONS.items()))
 
 
 # -- fates.md
@@ -134,6 +242,25 @@ REASONS = {
 def reasons(fate: str) -> str:
     """The reason codes of one fate, or of inputs that are refused as a whole."""
     return _table(("code", "meaning"), ((f"`{code}`", text) for code, text in REASONS[fate].items()))
+
+
+# -- settings.md
+
+
+SETTINGS = settings_file.SECTIONS | {"alert.acknowledge": settings_file.Acknowledgement}
+
+
+def settings(section: str) -> str:
+    """The keys of one section of costroll.toml."""
+    rows = (
+        (f"`{one.name}`", one.metadata["kind"].words, _default(one.default), one.metadata["meaning"])
+        for one in dataclasses.fields(SETTINGS[section])
+    )
+    return _table(("key", "holds", "default", "meaning"), rows)
+
+
+def _default(value: object) -> str:
+    return "" if value in (None, ()) else f"`{value}`"
 
 
 # -- commands.md

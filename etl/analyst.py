@@ -24,6 +24,7 @@ from etl.warehouse import Warehouse
 
 DATABASE_NAME = "costroll.duckdb"
 _BATCH_ROWS = 10_000
+_MARKED_TABLE = "rates_history"
 _PATTERNS = {"usage": "usage/*/*.parquet"}
 
 
@@ -49,7 +50,10 @@ def build_database(warehouse: Warehouse) -> None:
     manifests = [f"{_glob_literal(str(warehouse.root))}/snapshots/*/{MANIFEST_NAME}"]
     try:
         with duckdb.connect(str(staging)) as con:
+            con.execute("begin")  # else each of the many statements is brought to the disk
             catalogue.create(con, snapshot, paths_of, manifests, rates_are_tables=True)
+            con.execute(f"comment on table {_MARKED_TABLE} is {catalogue.literal(_mark(snapshot))}")
+            con.execute("commit")
             con.execute("checkpoint")
     except duckdb.Error as error:
         for path in warehouse.root.glob(f"{staging.name}*"):
@@ -58,9 +62,37 @@ def build_database(warehouse: Warehouse) -> None:
             f"snapshot {snapshot.number} is published, but {target} could not be rebuilt: {_one_line(error)}"
         ) from error
     durable.seal_file(staging)
-    # The log of an older file must not stand beside the new one: DuckDB would refuse to open it.
-    durable.remove_tree(target.with_name(f"{DATABASE_NAME}.wal"))
+    log = target.with_name(f"{DATABASE_NAME}.wal")
+    if log.exists():  # of someone who wrote into the older file; beside the new one, DuckDB would refuse to open it
+        durable.remove_tree(log)
+        durable.fsync_dir(log.parent)
     durable.rename(staging, target)
+
+
+def is_database_current(warehouse: Warehouse) -> bool:
+    """Whether `costroll.duckdb` can be opened and was built from the published snapshot.
+
+    A run that died right after its commit leaves the one before.
+    """
+    snapshot = warehouse.current()
+    return snapshot is not None and database_mark(warehouse) == _mark(snapshot)
+
+
+def database_mark(warehouse: Warehouse) -> str | None:
+    """The snapshot that `costroll.duckdb` says it was built from; None when it is missing or cannot be opened."""
+    path = warehouse.root / DATABASE_NAME
+    if not path.is_file():
+        return None
+    try:
+        with duckdb.connect(str(path), read_only=True) as con:
+            row = con.execute("select comment from duckdb_tables() where table_name = ?", [_MARKED_TABLE]).fetchone()
+    except duckdb.Error:
+        return None
+    return row[0] if row else None
+
+
+def _mark(snapshot: Snapshot) -> str:
+    return f"of snapshot {snapshot.number}, whose manifest has the hash {snapshot.manifest_sha256}"
 
 
 def _glob_literal(path: str) -> str:
@@ -100,7 +132,7 @@ def query(
         snapshot: stays the same for the whole query, whatever is published meanwhile.
         sql_text: one SELECT, FROM, WITH, VALUES, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN.
         timeout: seconds of work, after which the query is interrupted.
-        memory_limit: such as `4GB`; None leaves it to DuckDB. Nothing is spilled to the disk.
+        memory_limit: such as `4GB`; None: half of the memory, at most 4 GiB. Nothing is spilled to the disk.
         threads: how many cores; None leaves it to DuckDB.
 
     Raises:
@@ -122,7 +154,7 @@ def query(
 def _pinned(snapshot: Snapshot, memory_limit: str | None, threads: int | None) -> duckdb.DuckDBPyConnection:
     """An in-memory database with the views over the snapshot's files, locked against anything else."""
     try:
-        con = engine.connect(threads=threads, memory_limit=memory_limit)
+        con = engine.connect(threads=threads, memory_limit=memory_limit or engine.half_of_memory())
     except duckdb.Error as error:
         raise UsageError(f"cannot start a query: {_one_line(error)}") from error
     folder = snapshot.path.parent

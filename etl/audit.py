@@ -14,7 +14,7 @@ from typing import Any
 
 from etl.errors import IntegrityError
 from etl.fates import Counts
-from etl.manifest import add_money, table_of
+from etl.manifest import FORMAT_VERSION, add_money, table_of
 from etl.meters import QUANTITY_COLUMNS
 
 MONEY_SUMS = ("cost_usd", "list_cost_usd")
@@ -49,8 +49,8 @@ class Measured:
     sums: dict[str, Any] = field(default_factory=dict)
 
 
-def measure(folder: Path, relatives: Iterable[str]) -> dict[str, Measured]:
-    """Read Parquet files back with DuckDB, and check their columns against `etl.schema`.
+def measure(folder: Path, relatives: Iterable[str], format_version: int = FORMAT_VERSION) -> dict[str, Measured]:
+    """Read Parquet files back with DuckDB, and check their columns against `etl.schema` in that format.
 
     Raises:
         IntegrityError: a file cannot be read, or its columns are not those of its table.
@@ -67,7 +67,7 @@ def measure(folder: Path, relatives: Iterable[str]) -> dict[str, Measured]:
         for table, names in sorted(by_table.items()):
             name_of = {str(folder / name): name for name in names}
             try:
-                _check_columns(connection, table, name_of)
+                _check_columns(connection, table, name_of, format_version)
                 found |= _measure_table(connection, table, name_of)
             except duckdb.Error as error:
                 raise IntegrityError(f"{table}: cannot be read back: {str(error).splitlines()[0]}") from error
@@ -96,12 +96,12 @@ def _measure_table(connection: Any, table: str, name_of: Mapping[str, str]) -> d
     return found
 
 
-def _check_columns(connection: Any, table: str, name_of: Mapping[str, str]) -> None:
-    from etl.schema import TABLES
+def _check_columns(connection: Any, table: str, name_of: Mapping[str, str], format_version: int) -> None:
+    from etl.schema import TABLES, columns_of
 
     if table not in TABLES:
         return
-    expected = [(column.name, duckdb_type(column.dtype)) for column in TABLES[table]]
+    expected = [(column.name, duckdb_type(column.dtype)) for column in columns_of(table, format_version)]
     columns: dict[str, list[tuple[str, str]]] = {path: [] for path in name_of}
     for path, name, type_name in connection.execute(_COLUMNS_SQL, [list(name_of)]).fetchall():
         columns[path].append((name, type_name))
@@ -116,7 +116,7 @@ def duckdb_type(dtype: Any) -> str:
     name = str(dtype)
     if name.startswith("Decimal"):
         return f"DECIMAL({dtype.precision},{dtype.scale})"
-    simple = {"String": "VARCHAR", "Int64": "BIGINT", "Boolean": "BOOLEAN", "Date": "DATE"}
+    simple = {"String": "VARCHAR", "Int64": "BIGINT", "Boolean": "BOOLEAN", "Date": "DATE", "Binary": "BLOB"}
     return "TIMESTAMP" if name.startswith("Datetime") else simple[name]
 
 
@@ -127,21 +127,33 @@ def differences(expected: Mapping[str, Any], measured: Measured) -> list[str]:
     return [f"{name} is {found} instead of {want}" for name, want, found in pairs if Decimal(want) != Decimal(found)]
 
 
-def day_gaps(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+def day_gaps(entries: Iterable[Mapping[str, Any]], expired: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Days whose usage and rollups do not count the same quantities, one line for each difference.
 
     Requests are compared in total: whether one counts as cached is the rollup's own knowledge.
 
     Args:
         entries: all files of a snapshot, as in its manifest.
+        expired: day -> what the manifest keeps of usage that has expired, its `sums` and number of `records`.
     """
+    identities: dict[str, int] = defaultdict(int)
     sums: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: {"usage": 0, "rollups": 0})
     for entry in entries:
         day, table = entry.get("day"), entry["table"]
+        if table == "identities":
+            identities[entry["day"]] += entry["rows"]
         for name, value in entry["sums"].items():
             if day is not None and name not in MONEY_SUMS:
                 sums[day, _meter_of(name)][table] += value
-    return [
+    for day, facts in expired.items():
+        for name, value in facts["sums"].items():
+            sums[day, _meter_of(name)]["usage"] += value
+    lost = [
+        f"{day}: {identities[day]:,} identities are kept of {records:,} records whose usage has expired"
+        for day in sorted(identities.keys() | expired.keys())
+        if (records := expired.get(day, {"records": 0})["records"]) != identities[day]
+    ]
+    return lost + [
         f"{day}: {meter} is {both['usage']:,} in usage and {both['rollups']:,} in rollups"
         for (day, meter), both in sorted(sums.items())
         if both["usage"] != both["rollups"]

@@ -26,7 +26,12 @@ DATA_VIEWS = {
     "inputs": "inputs",
     "statements": "statements",
 }
-RATE_TABLES = {"rates_history": "rates", "aliases_history": "aliases", "rate_versions": "versions"}
+RATE_TABLES = {
+    "rates_history": "rates",
+    "aliases_history": "aliases",
+    "contracts_history": "contracts",
+    "rate_versions": "versions",
+}
 
 # A manifest lists every file, so it grows with the days; DuckDB wants to know how large one may get.
 _MANIFEST_BYTES = 1 << 30
@@ -77,12 +82,17 @@ _OWN_MEANINGS = {
         "tool_version": "version of Costroll",
         "rate_version": "the card's newest version then",
         "read": "records the run read = the five fates beside it",
-        "records": "records accepted so far, all runs",
+        "records": "records that `usage` holds",
         "cost_usd": "rated cost of all days, exact",
     },
     "days": {
         "day": "UTC day",
         "rate_version": "a card version that prices this day: the first is kept, later ones healed what had no rate",
+    },
+    "expired_days": {
+        "day": "UTC day whose accepted records were let go by `costroll gc`; its costs stand in `rollups`",
+        "records": "how many records that were; `usage` and `charges` have only those that came later",
+        "at_snapshot": "the snapshot that let them go",
     },
     "meters": {
         "usage_column": "the column of `usage` that holds the quantity; NULL for requests",
@@ -113,6 +123,7 @@ def create(
         _create_relation(con, "table" if rates_are_tables else "view", name, table, snapshot, paths_of)
     con.execute("create view rates as select * from rates_history where superseded_at is null")
     _create_days(con, snapshot)
+    _create_expired_days(con, snapshot)
     con.execute(_RUNS_SQL.format(manifests=_manifest_scan(manifests)))
     rating.install(con)
     for file in _view_files():
@@ -148,8 +159,9 @@ def _create_relation(
     paths_of: Callable[[str], Sequence[str]],
 ) -> None:
     if snapshot.files(table):
-        # A view cannot have bound parameters; the paths are quoted by literal().
-        select = f"select * from read_parquet({_list(paths_of(table))}, hive_partitioning = false)"  # noqa: S608
+        # A view cannot have bound parameters; the paths are quoted by literal(). Older files may lack columns.
+        options = f"hive_partitioning = false, union_by_name = {str(table == 'inputs').lower()}"
+        select = f"select * from read_parquet({_list(paths_of(table))}, {options})"  # noqa: S608
     elif table in TABLES:
         columns = ", ".join(f"null::{duckdb_type(column.dtype)} as {column.name}" for column in TABLES[table])
         select = f"select {columns} where false"
@@ -167,6 +179,12 @@ def _create_days(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
         )
 
 
+def _create_expired_days(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    con.execute("create table expired_days (day date, records bigint, at_snapshot bigint)")
+    for day, facts in sorted(snapshot.manifest.get("expired", {}).items()):
+        con.execute("insert into expired_days values (?, ?, ?)", [day, facts["records"], facts["at_snapshot"]])
+
+
 def _versions_of(day: str, facts: Mapping[str, Any]) -> list[tuple[str, int]]:
     """The version a day was rated with, and the later ones at which something of it found its rate."""
     versions = {facts.get("rate_version"), *facts.get("healed", [])} - {None}
@@ -175,8 +193,9 @@ def _versions_of(day: str, facts: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 def _view_files() -> list[Traversable]:
     files = [file for file in engine.sql_folder().joinpath("views").iterdir() if file.name.endswith(".sql")]
-    # `meters` exists already: the rating macros need it.
-    return sorted((file for file in files if file.name != "meters.sql"), key=lambda file: file.name)
+    # `meters` exists already: the rating macros need it. The views that sum read `net_rollups`.
+    wanted = (file for file in files if file.name != "meters.sql")
+    return sorted(wanted, key=lambda file: (file.name != "net_rollups.sql", file.name))
 
 
 def meanings() -> dict[str, str]:

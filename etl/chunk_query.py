@@ -6,7 +6,7 @@ The chunk is shown to DuckDB as a file in memory, so that it parses the very byt
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
@@ -14,7 +14,7 @@ from fsspec import AbstractFileSystem
 
 from etl.engine import connect
 from etl.framing import LINE_BYTES_MAX
-from etl.shapes import Shape
+from etl.sources.paths import steps
 
 
 class ChunkQuery:
@@ -27,55 +27,102 @@ class ChunkQuery:
         self._connection.execute("SET arrow_output_version = '1.4'; SET produce_arrow_string_view = true")
         self._connection.register_filesystem(self._memory)
 
-    def fields(self, data: bytes | bytearray, shapes: Sequence[Shape], *, ignore_errors: bool) -> pl.DataFrame:
-        """Read every path of the shapes from every line that is not blank.
+    def fields(self, data: bytes | bytearray, wanted: Wanted, *, ignore_errors: bool) -> pl.DataFrame:
+        """Read every wanted path from every line that is not blank.
 
         Args:
             data: JSON lines.
-            shapes: their paths become columns; of each usage object a column `<path>?` says whether it is there.
+            wanted: a column for each path; for a path whose presence is asked, a column `<path>?` that is not NULL.
             ignore_errors: a malformed line becomes a row of NULLs, and doubled keys and wrong structures pass.
 
         Raises:
             duckdb.Error: without `ignore_errors`, at the first line that is not sound.
         """
-        paths = dict.fromkeys(path for shape in shapes for path in shape.paths())
-        usages = dict.fromkeys(f"{shape.prefix}{shape.source.usage}" for shape in shapes if shape.source.usage)
-        outputs = [f'{_column(path)} AS "{path}"' for path in paths]
-        outputs += [f"""CASE WHEN {_column(path)} IS NOT NULL THEN 'true' END AS "{path}?" """ for path in usages]
         # Every name in this text is a path from a source's declaration; the data comes by the file system alone.
         query = (
-            f"SELECT {', '.join(outputs)} FROM read_json('{self._memory.offer(data)}', format='newline_delimited', "  # noqa: S608
-            f"compression='none', columns={_columns(_tree(paths))}, ignore_errors={ignore_errors}, "
+            f"SELECT {wanted.outputs} FROM read_json('{self._memory.offer(data)}', format='newline_delimited', "  # noqa: S608
+            f"compression='none', columns={wanted.columns}, ignore_errors={ignore_errors}, "
             f"maximum_object_size={LINE_BYTES_MAX})"
         )
         frame = pl.from_arrow(self._connection.sql(query).to_arrow_table())
         assert isinstance(frame, pl.DataFrame)
         return frame
 
-
-def _tree(paths: Iterable[str]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path in paths:
-        *parents, leaf = path.split(".")
-        at = tree
-        for key in parents:
-            at = at.setdefault(key, {})
-        at.setdefault(leaf, {})
-    return tree
+    def is_json(self, text: str) -> bool:
+        """Whether a text is one JSON value, however deep; a trailing comma passes."""
+        [(is_json,)] = self._connection.execute("SELECT json_valid(?::VARCHAR)", [text]).fetchall()
+        return bool(is_json)
 
 
-def _columns(tree: dict[str, Any]) -> str:
-    return "{" + ", ".join(f"""'{key}': '{_type(below)}'""" for key, below in tree.items()) + "}"
+class Conflict(Exception):
+    """Two paths want different structures of the same place; one read cannot serve both."""
 
 
-def _type(tree: dict[str, Any]) -> str:
-    if not tree:
-        return "JSON"
-    return "STRUCT(" + ", ".join(f'"{key}" {_type(below)}' for key, below in tree.items()) + ")"
+class Wanted:
+    """What to read from each line, in DuckDB's words.
+
+    Args:
+        paths: the paths whose values are read.
+        presence: the paths of which it matters whether anything stands there.
+
+    Raises:
+        Conflict: two of them need different structures.
+    """
+
+    def __init__(self, paths: Iterable[str], presence: Iterable[str]) -> None:
+        paths, presence = dict.fromkeys(paths), dict.fromkeys(presence)
+        tree = _Node()
+        for path in paths:
+            tree.add(path)
+        for path in presence:
+            tree.add(path, is_value=False)
+        self.columns = "{" + ", ".join(f"'{key}': '{below.type()}'" for key, below in tree.members.items()) + "}"
+        outputs = [f'{_column(path)} AS "{path}"' for path in paths]
+        outputs += [f"CASE WHEN {_column(path)} IS NOT NULL THEN 'true' END AS \"{path}?\"" for path in presence]
+        self.outputs = ", ".join(outputs)
+
+
+class _Node:
+    """A place in the structure of a line: a value, an object with members, or an array of such objects."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, _Node] = {}
+        self.is_array: bool | None = None
+        self.is_value = False
+
+    def add(self, path: str, *, is_value: bool = True) -> None:
+        at = self
+        for number, step in enumerate(steps(path), 1):
+            at = at.members.setdefault(step.key, _Node())
+            if number < len(steps(path)):
+                is_array = step.selector is not None
+                if at.is_array not in (None, is_array) or at.is_value:
+                    raise Conflict(path)
+                at.is_array = is_array
+                if step.selector:
+                    at.members.setdefault(step.selector[0], _Node()).is_value = True
+        at.is_value |= is_value
+        if at.is_value and at.members:
+            raise Conflict(path)
+
+    def type(self) -> str:
+        if not self.members:
+            return "JSON"
+        inside = ", ".join(f'"{key}" {below.type()}' for key, below in self.members.items())
+        return f"STRUCT({inside})" + ("[]" if self.is_array else "")
 
 
 def _column(path: str) -> str:
-    return ".".join(f'"{key}"' for key in path.split("."))
+    """The expression for a path; of an array the selected entry's, or an open bracket where there are two."""
+    way, rest = [], iter(steps(path))
+    for step in rest:
+        way.append(f'"{step.key}"')
+        if step.selector:
+            name, word = step.selector
+            found = f"""list_filter({".".join(way)}, lambda e: e."{name}" = '"{word}"')"""
+            inner = "".join(f'."{after.key}"' for after in rest)
+            return f"CASE WHEN len({found}) > 1 THEN '[' ELSE {found}[1]{inner} END"
+    return ".".join(way)
 
 
 class _ChunkFiles(AbstractFileSystem):  # type: ignore[misc]

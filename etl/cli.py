@@ -5,17 +5,17 @@ Only this module turns an error into an exit status; the table is in docs/comman
 
 from __future__ import annotations
 
-import errno
 import importlib
+import io
 import os
 import signal
 import sys
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 import click
 
-from etl import __version__
+from etl import __version__, messages, stopping, streams
 from etl.commands.options import settings_from, shared_options
 from etl.errors import CostrollError
 
@@ -25,8 +25,14 @@ COMMANDS = {
     "report": "Show what the published days cost.",
     "explain": "Take one cost apart: arithmetic, rate and source lines.",
     "reconcile": "Compare the published costs with the provider's cost export.",
+    "close": "Freeze a month: what comes late becomes a correction.",
+    "reopen": "Let a closed month change again, on record.",
     "status": "Show what the warehouse holds.",
     "verify": "Prove the published files, sums and prices again.",
+    "snapshots": "List the snapshots that are kept.",
+    "rollback": "Publish an earlier snapshot's files again.",
+    "gc": "Remove old snapshots.",
+    "migrate": "Bring a warehouse of an older version up to date.",
     "path": "Print the folder of the published snapshot.",
     "sql": "Run a read-only SQL query on the published snapshot.",
     "rates": "Show and check the rate table.",
@@ -63,7 +69,7 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="costroll")
 @shared_options
 @click.pass_context
-def cli(ctx: click.Context, warehouse: Path | None, json: bool, quiet: bool) -> None:
+def cli(ctx: click.Context, /, **shared: Any) -> None:
     """Turn exported LLM API usage logs into daily costs that finance can sign.
 
     \b
@@ -71,48 +77,77 @@ def cli(ctx: click.Context, warehouse: Path | None, json: bool, quiet: bool) -> 
         costroll run logs/
         costroll report
     """
-    ctx.obj = settings_from(warehouse, json, quiet)
+    ctx.obj = settings_from(**shared)
 
 
 def main() -> None:
-    """Run the command line; the exit codes are in docs/commands.md."""
-    sys.exit(exit_code_of(sys.argv[1:]))
+    """Run the command line as a process of its own; the exit codes are in docs/commands.md."""
+    streams.prepare()
+    stopping.install(lambda text: _complain("stopped", text))
+    code = exit_code_of(sys.argv[1:])
+    streams.finish()
+    sys.exit(code)
 
 
 def exit_code_of(arguments: list[str]) -> int:
     """Run one command line and say how it ended."""
+    messages.configure(_log_format(arguments))
+    try:
+        code = _run(arguments)
+    except BaseException:
+        # Whatever it is: a library may wrap what stopped it in an error of its own.
+        if not stopping.signal_number():
+            raise
+    if stopping.signal_number():
+        stopping.finish()
+        return 128 + stopping.signal_number()
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     try:
         code: Any = cli.main(arguments, prog_name="costroll", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
+    except streams.OutputLost as error:
+        if not error.is_closed_pipe:
+            _complain(error.event, f"{error}; {stopping.outcome()}")
+        return error.exit_code
     except CostrollError as error:
-        click.echo(f"costroll: {error}", err=True)
+        _complain(error.event, str(error))
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        _complain("usage", error.format_message(), _usage(error))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        _silence_stdout()
-        return 128 + signal.SIGPIPE
     except OSError as error:
-        if error.errno == errno.EPIPE:
-            _silence_stdout()
-            return 128 + signal.SIGPIPE
-        click.echo(f"costroll: {error.filename or 'the disk'}: {error.strerror or error}", err=True)
+        _complain("storage", f"{error.filename or 'the disk'}: {error.strerror or error}")
         return 5
     except Exception as error:
-        if os.environ.get("COSTROLL_TRACEBACK"):
+        if stopping.signal_number() or os.environ.get("COSTROLL_TRACEBACK"):
             raise
-        click.echo(
-            f"costroll: a bug of ours: {type(error).__name__}; nothing was published by this command.\n"
+        _complain(
+            "bug",
+            f"a bug of ours: {type(error).__name__}; {stopping.outcome()}.\n"
             "Run it again with COSTROLL_TRACEBACK=1 and report what it prints.",
-            err=True,
         )
         return 1
 
 
-def _silence_stdout() -> None:
-    """Whoever read our output is gone; keep the interpreter from complaining when it closes the stream."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _complain(event: str, text: str, for_people: str | None = None) -> None:
+    messages.tell("error", event, text if messages.is_json() else for_people or f"costroll: {text}")
+
+
+def _usage(error: click.ClickException) -> str:
+    """What click prints about an error in the command line."""
+    shown = io.StringIO()
+    error.show(shown)
+    return shown.getvalue().rstrip("\n")
+
+
+def _log_format(arguments: list[str]) -> str:
+    """`--log-format`, before anything else is understood: an error in the command line is told in it as well."""
+    given = [after for word, after in pairwise(["", *arguments, ""]) if word == "--log-format"]
+    given += [word.partition("=")[2] for word in arguments if word.startswith("--log-format=")]
+    return (given or [os.environ.get("COSTROLL_LOG_FORMAT", "text")])[-1]

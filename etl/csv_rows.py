@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 
 from etl.errors import InputRefused
 from etl.framing import LINE_BYTES_MAX
+from etl.json_values import raw_text
 from etl.raw_rows import ChunkRead, Raw, fingerprint, raw_frame
 from etl.shapes import Shape
 from etl.sources import SOURCES
 from etl.sources.base import Source
+from etl.sources.paths import value_at
 
 BATCH_ROWS = 50_000
 # A quoted field that spans more lines than this was never closed.
@@ -84,9 +86,9 @@ def source_of(header: list[str], only: Source | None) -> Source:
     names = set(header)
     if any(statement <= names for statement in STATEMENT_HEADERS):
         raise InputRefused("statement", "is the provider's bill, not usage; give it to `costroll reconcile`")
-    for source in (only,) if only else SOURCES:
-        if source.columns and source.columns <= names:
-            return source
+    known = [source for source in ((only,) if only else SOURCES) if source.columns and source.columns <= names]
+    if known:
+        return max(known, key=lambda source: len(source.columns))  # who asks for more knows it better
     raise InputRefused(
         "unknown_format", f"its CSV columns ({_shown(header[:6])}) are those of no known format; see `costroll formats`"
     )
@@ -100,13 +102,14 @@ def _shown(names: list[str]) -> str:
 def read_rows(header: list[str], source: Source, lines: Iterator[CsvLine]) -> Iterator[CsvRead]:
     """Read data rows in batches of `BATCH_ROWS`."""
     shape = Shape(source)
+    within_text = [path for path in source.paths() if "!" in path]
     read, rows = CsvRead(), []
     for line, cells, problem in _records(lines, read, len(header)):
         read.lines[line.number] = line
         if problem is None and not line.end:
             problem = "torn_tail"
         if problem is None:
-            rows.append(_raw_row(dict(zip(header, cells, strict=True)), source, line.number))
+            rows.append(_raw_row(dict(zip(header, cells, strict=True)), source, within_text, line.number))
         else:
             read.decided.append((line.number, "rejected", problem))
         if len(rows) >= BATCH_ROWS:
@@ -115,11 +118,12 @@ def read_rows(header: list[str], source: Source, lines: Iterator[CsvLine]) -> It
     yield _batch(read, rows, shape)
 
 
-def _raw_row(cells: dict[str, str], source: Source, number: int) -> dict[str, object]:
-    mark = None
-    if source.kind == "request" and not cells.get(source.texts["request_id"]):
-        mark = fingerprint({name: cell for name, cell in cells.items() if cell})
-    return {**cells, "line_number": number, "problem": None, "fingerprint": mark}
+def _raw_row(cells: dict[str, str], source: Source, within_text: list[str], number: int) -> dict[str, object]:
+    """A row's cells, and what stands in those that are JSON text."""
+    row: dict[str, object] = {**cells, "line_number": number, "problem": None, "fingerprint": None}
+    if source.kind == "request" and not any(cells.get(path) for path in source.id_paths()):
+        row["fingerprint"] = fingerprint({name: cell for name, cell in cells.items() if cell})
+    return row | {path: raw_text(value_at(cells, path)) for path in within_text}
 
 
 def _batch(read: CsvRead, rows: list[dict[str, object]], shape: Shape) -> CsvRead:

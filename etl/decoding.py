@@ -5,41 +5,27 @@ Grain: one raw row in, one decoded row out, in the same order. Nothing is judged
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal as OneOf
-from typing import NamedTuple
 
 import polars as pl
 
-from etl.shapes import WRAPPER_TEXTS, WRAPPER_TIMES, Shape
-from etl.sources.base import Source
-from etl.times import from_epoch, from_iso
-
-Dialect = OneOf["json", "csv"]
-
+from etl.carrying import PREVIOUS
+from etl.cells import Cells, Dialect
+from etl.instants import instant_at, instants
+from etl.json_texts import Text, never, unquoted
+from etl.json_values import NO_TEXT
+from etl.secret_keys import without_secrets
+from etl.shapes import Shape
+from etl.sources.base import ATTRIBUTION, Source
+from etl.sources.paths import Path, spellings
 
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 
 
-_TEXTS = (
-    "request_id",
-    "model",
-    "tier",
-    "provider",
-    "account_id",
-    "project_id",
-    "api_key_id",
-    "user_id",
-    "user_id_2",
-    "workflow_id",
-)
-
-
-# Those that must be text where they are given; of the others anything else is ignored.
+# Those that must be text where they are given; of who used it anything else is ignored.
 STRICT_TEXTS = ("request_id", "model", "tier", "provider")
+_TEXTS = (*STRICT_TEXTS, *ATTRIBUTION)
 
 
 @dataclass(frozen=True)
@@ -51,98 +37,100 @@ class Reading:
         account: the account of records that name none.
         assume_zone: the IANA zone of times that name none; None rejects them.
         only: the one source to consider (`--format`), else all.
+        date: when records were made that do not say, nor their wrapper (`--date`).
     """
 
     latest: datetime
     account: str | None = None
     assume_zone: str | None = None
     only: Source | None = None
-
-
-class Text(NamedTuple):
-    """Decoded text, where something else than text stands, and where it was escaped."""
-
-    value: pl.Series
-    bad: pl.Series
-    escaped: pl.Series
+    date: datetime | None = None
 
 
 def decoded(raw: pl.DataFrame, shape: Shape, dialect: Dialect, reading: Reading) -> pl.DataFrame:
     """Decode every declared field: `text:*`, `count:*`, `literal:*`, `instant`, and a `bad:*` mask beside each."""
-    source, prefix = shape.source, shape.prefix
-    height = raw.height
+    source = shape.source
+    cells = Cells(raw, shape.prefix, dialect)
     columns: dict[str, pl.Series] = {"line_number": raw["line_number"]}
-
-    def cells(path: str) -> pl.Series:
-        return raw[path] if path in raw.columns else pl.Series([None], dtype=pl.String).new_from_index(0, height)
-
-    read_text = _csv_text if dialect == "csv" else _json_text
-    for name in _TEXTS:
-        own = cells(prefix + source.texts[name]) if name in source.texts else cells("")
-        value, bad, escaped = read_text(own)
-        for key in WRAPPER_TEXTS.get(name, ()) if shape.place else ():
-            if value.null_count() == 0:
-                break
-            wrapped = read_text(cells(key))
-            is_own = value.is_not_null() | bad
-            value, escaped = value.zip_with(is_own, wrapped.value), escaped | wrapped.escaped
-        columns[f"text:{name}"], columns[f"bad:{name}"] = value, bad
+    for name in (*_TEXTS, *(name for name in source.texts if name not in _TEXTS)):
+        value, bad, escaped = _text(
+            cells, source.texts.get(name, ()), shape.outer_texts.get(name, ()), may_be_empty=name != "request_id"
+        )
+        columns[f"text:{name}"], columns[f"bad:{name}"] = without_secrets(value), bad
         if name in STRICT_TEXTS:
             columns[f"control:{name}"] = _control(value, escaped)
     for name, path in source.counts.items():
-        columns |= _count(name, cells(prefix + path), dialect)
+        columns |= _count(name, *cells.first(path), is_text=source.counts_are_text)
+    for name in source.cumulative:
+        before = (one + PREVIOUS for one in spellings(source.counts[name]))
+        columns |= _count(f"{name}@previous", *cells.first(tuple(before)), is_text=source.counts_are_text)
     for name, path in source.literals.items():
-        columns[f"literal:{name}"] = cells(prefix + path)
-    columns["literal:has_usage"] = cells(f"{prefix}{source.usage}?").is_not_null()
-    columns["instant"], columns["time_problem"] = _instant(cells, shape, dialect, reading)
-    columns["is_http_failure"] = _is_http_failure([cells(path) for path in shape.status_paths], height)
-    columns["problem"], columns["fingerprint"] = cells("problem"), cells("fingerprint")
+        columns[f"literal:{name}"] = cells.first(path)[0]
+    columns["literal:has_usage"] = cells.any_there(source.usage_paths())
+    columns["instant"], columns["time_problem"] = instants(cells, shape, reading.assume_zone, reading.date)
+    if isinstance(source.until, tuple):
+        columns["until"], columns["until_problem"] = instant_at(cells, *source.until, reading.assume_zone)
+    columns["is_http_failure"] = _is_http_failure([cells.outer(path) for path in shape.status_paths], raw.height)
+    columns["problem"], columns["fingerprint"] = cells.outer("problem"), cells.outer("fingerprint")
     return pl.DataFrame(columns)
 
 
-def _json_text(raw: pl.Series) -> Text:
-    """Unquote JSON strings; anything but a string or null is bad."""
-    if raw.null_count() == raw.len():
-        return Text(raw, _never(raw), _never(raw))
-    bad = (~raw.str.starts_with('"')).fill_null(False)
-    # A quote inside a string is escaped, and escaped ones are decoded below.
-    value = raw.str.strip_chars('"')
-    escaped = raw.str.contains("\\", literal=True).fill_null(False) & ~bad
-    if escaped.any():
-        decoded = {text: json.loads(text) for text in raw.filter(escaped).unique()}
-        value = value.zip_with(~escaped, raw.replace_strict(decoded, default=None, return_dtype=pl.String))
-    if bad.any():
-        value = value.set(bad, None)
-    return Text(value, bad, escaped)
+def _text(cells: Cells, path: Path, outer: tuple[str, ...], *, may_be_empty: bool) -> Text:
+    """A declared text: the record's own in the first spelling that is there, else the wrapper's."""
+
+    def given(raw: pl.Series) -> pl.Series:
+        """An id that is an empty string identifies nothing."""
+        is_empty = (raw == NO_TEXT).fill_null(False)
+        return raw if may_be_empty or not is_empty.any() else raw.set(is_empty, None)
+
+    found: Text | None = None
+    for raw, dialect in cells.spelt(path):
+        found = _or_else(found, _csv_text(raw) if dialect == "csv" else unquoted(given(raw)))
+    if found is None:
+        nothing = cells.outer("")
+        found = Text(nothing, never(nothing), never(nothing))
+    for key in outer:
+        if found.value.null_count() == 0:
+            break
+        # What the wrapper has instead of a text is ignored.
+        found = _or_else(found, unquoted(given(cells.outer(key))))._replace(bad=found.bad)
+    return found
+
+
+def _or_else(first: Text | None, second: Text) -> Text:
+    """The first text where it says anything, else the second."""
+    if first is None:
+        return second
+    is_first = first.value.is_not_null() | first.bad
+    value = first.value.zip_with(is_first, second.value)
+    return Text(value, first.bad | (second.bad & ~is_first), first.escaped | second.escaped)
 
 
 def _csv_text(raw: pl.Series) -> Text:
     """A CSV cell is its text; an empty one is absent."""
     value = raw.set((raw == "").fill_null(False), None)
-    return Text(value, _never(raw), value.is_not_null())
+    return Text(value, never(raw), value.is_not_null())
 
 
 def _control(value: pl.Series, escaped: pl.Series) -> pl.Series:
     """Where a control character is. In a JSON string it is escaped, or beyond ASCII, or DEL: few rows need a look."""
     if value.null_count() == value.len():
-        return _never(value)
+        return never(value)
     doubtful = escaped | (value.str.len_bytes() != value.str.len_chars()) | value.str.contains("\x7f", literal=True)
     if not doubtful.any():
-        return _never(value)
+        return never(value)
     return (doubtful & value.str.contains(_CONTROL)).fill_null(False)
 
 
-def _never(like: pl.Series) -> pl.Series:
-    return pl.Series([False]).new_from_index(0, like.len())
-
-
-def _count(name: str, raw: pl.Series, dialect: Dialect) -> dict[str, pl.Series]:
+def _count(name: str, raw: pl.Series, dialect: Dialect, *, is_text: bool) -> dict[str, pl.Series]:
     """Parse a count: its value, whether it is given, and whether it is no integer literal."""
     if dialect == "csv":
         is_given = (raw != "").fill_null(False)
         value = raw.str.replace(r"\.0+$", "").cast(pl.Int64, strict=False)
         is_invalid = is_given & ~raw.str.contains(r"^[0-9]+(\.0+)?$").fill_null(True)
     else:
+        if is_text:
+            raw = raw.str.replace(r'^"([0-9]+)"$', "$1")
         is_given = raw.is_not_null()
         value = raw.cast(pl.Int64, strict=False)
         # What Polars reads as a whole number, JSON wrote as one; only what it cannot read needs a look.
@@ -151,35 +139,8 @@ def _count(name: str, raw: pl.Series, dialect: Dialect) -> dict[str, pl.Series]:
     return {f"count:{name}": value, f"given:{name}": is_given, f"invalid:{name}": is_invalid}
 
 
-def _instant(
-    cells: Callable[[str], pl.Series], shape: Shape, dialect: Dialect, reading: Reading
-) -> tuple[pl.Series, pl.Series]:
-    """The record's own time, else its wrapper's. Returns naive UTC instants and why there is none."""
-    path, notation = shape.source.instant
-    own = cells(shape.prefix + path)
-    if notation == "iso":
-        text = own if dialect == "csv" else _json_text(own).value
-        bad = own.is_not_null() & text.is_null()
-        instant, problem = from_iso(_csv_text(text).value, reading.assume_zone)
-        problem = problem.zip_with(~bad, pl.Series(["invalid_timestamp"]).new_from_index(0, own.len()))
-    else:
-        own = _csv_text(own).value if dialect == "csv" else own
-        instant, problem = from_epoch(own, decimal=notation == "epoch_decimal")
-    for key in WRAPPER_TIMES if shape.place else ():
-        missing = instant.is_null() & problem.is_null()
-        if not missing.any():
-            break
-        raw = cells(key).set(~missing, None)
-        text, is_no_text, _ = _json_text(raw)
-        iso, iso_problem = from_iso(text, reading.assume_zone)
-        epoch, epoch_problem = from_epoch(raw.set(~is_no_text, None), decimal=True)
-        instant = instant.zip_with(~missing, iso.zip_with(iso.is_not_null(), epoch))
-        problem = problem.zip_with(~missing, iso_problem.zip_with(iso_problem.is_not_null(), epoch_problem))
-    return instant, problem
-
-
 def _is_http_failure(statuses: list[pl.Series], height: int) -> pl.Series:
     failed = pl.Series([False]).new_from_index(0, height)
     for raw in statuses:
-        failed |= (raw.cast(pl.Int64, strict=False) >= 400).fill_null(False)
+        failed |= raw.cast(pl.Int64, strict=False).is_between(400, 599).fill_null(False)
     return failed

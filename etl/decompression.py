@@ -91,7 +91,7 @@ def _gunzip(stream: _Peeked) -> Iterator[bytes]:
 def _unzstd(stream: _Peeked) -> Iterator[bytes]:
     """Decompress frame after frame; python-zstandard verifies each frame's checksum."""
     # Small steps: a crafted frame expands each of them up to 32,000 times.
-    step = 4096
+    step = 1024
     pending = stream.read(step)
     while pending:
         decompressor = zstandard.ZstdDecompressor().decompressobj()

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from etl.containers import entries_key
+from etl.lines import Lines
 
 _WHITESPACE = " \t\r\n"
 _SCANNER = json.JSONDecoder(strict=True)
@@ -19,7 +22,7 @@ class Piece:
     """One record of a document: its text, and where it begins.
 
     Attributes:
-        inner: where each entry of a bucket's `results` begins, as they are records of their own.
+        inner: where each record in it begins, if it holds several, as a bucket does.
     """
 
     text: str
@@ -40,14 +43,29 @@ class Piece:
 def pieces(text: str, offset: int = 0) -> Iterator[Piece]:
     """Yield the records of white-space separated JSON values; the text begins at byte `offset` of its input.
 
-    The elements of an array, or of the `data` array of an object that is a page or list, are records of their own.
+    The elements of an array, and those of an object that is a page, list or trace, are records of their own.
     From the first place that is no JSON on, the rest is one piece.
     """
     place = _Place(text, offset)
     for start, end in _spans(text):
         piece = place.piece(start, end)
-        inner = tuple(place.piece(*span) for span in _results(text, start))
+        inner = tuple(place.piece(*span) for span in _entries(text, start))
         yield Piece(piece.text, piece.line_number, piece.byte_offset, inner)
+
+
+def by_first_line(found: Iterable[Piece]) -> dict[int, list[Piece]]:
+    """The records by the line on which they begin, inner ones first."""
+    by_line: dict[int, list[Piece]] = {}
+    for piece in found:
+        for part in (*piece.inner, piece):
+            by_line.setdefault(part.line_number, []).append(part)
+    return by_line
+
+
+def place_of(number: int, by_line: Mapping[int, Sequence[Piece]], lines: Lines) -> tuple[int, int, str]:
+    """Byte offset, byte length and SHA-256 of the record on a line; where several begin there, of the line."""
+    found = by_line.get(number, ())
+    return found[0].place() if len(found) == 1 else next(lines.places([number]))
 
 
 class _Place:
@@ -74,30 +92,32 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
             return
         if isinstance(value, list):
             yield from _elements(text, at)
-        elif is_container(value):
-            yield from _elements(text, _member_at(text, at, "data"))
+        elif (start := _entries_at(text, at, entries_key(value, may_inherit=False))) is not None:
+            yield from _elements(text, start)
         else:
             yield at, end
         at = _skip(text, end)
 
 
-def is_container(value: object) -> bool:
-    """Whether a decoded object is a page or a list of records; an embeddings response has usage beside its data."""
-    return (
-        isinstance(value, dict)
-        and value.get("object") in ("page", "list")
-        and isinstance(value.get("data"), list)
-        and "usage" not in value
-    )
+def _entries_at(text: str, at: int, wanted: str | None) -> int | None:
+    """Where the array of a container's records begins; None without one.
+
+    None also where its key stands twice, so that nobody can tell which one counts.
+    """
+    found = [start for key, start in _members(text, at) if key == wanted] if wanted else []
+    return found[0] if len(found) == 1 else None
 
 
-def _results(text: str, at: int) -> Iterator[tuple[int, int]]:
+def _entries(text: str, at: int) -> Iterator[tuple[int, int]]:
+    """Where each record of a container begins and ends, however deep; nothing for a record of its own."""
     try:
         value, _ = _SCANNER.raw_decode(text, at)
     except (ValueError, RecursionError):
         return
-    if isinstance(value, dict) and value.get("object") == "bucket" and isinstance(value.get("results"), list):
-        yield from _elements(text, _member_at(text, at, "results"))
+    if (first := _entries_at(text, at, entries_key(value))) is not None:
+        for start, end in _elements(text, first):
+            deeper = list(_entries(text, start))
+            yield from deeper or [(start, end)]
 
 
 def _elements(text: str, at: int) -> Iterator[tuple[int, int]]:
@@ -111,16 +131,17 @@ def _elements(text: str, at: int) -> Iterator[tuple[int, int]]:
             at = _skip(text, at + 1)
 
 
-def _member_at(text: str, at: int, name: str) -> int:
-    """Where an object's array of that name begins."""
+def _members(text: str, at: int) -> Iterator[tuple[str, int]]:
+    """Each key of an object that begins at `at` and is known to be sound, and where its value begins."""
     at = _skip(text, at + 1)
-    while True:
+    while text[at] != "}":
         key, at = _SCANNER.raw_decode(text, at)
         at = _skip(text, _skip(text, at) + 1)
-        if key == name and text[at] == "[":
-            return at
+        yield key, at
         _, at = _SCANNER.raw_decode(text, at)
-        at = _skip(text, _skip(text, at) + 1)
+        at = _skip(text, at)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
 
 
 def _skip(text: str, at: int) -> int:

@@ -1,9 +1,10 @@
 """Every write, fsync, rename, link and lock of the warehouse: the small door to the disk.
 
 The warehouse survives a power cut because data reach the disk before the name that makes them visible.
-That order is kept in `etl.warehouse`; the steps themselves live here, so that a test can stand in for
-the disk. A failed fsync is never tried again on the same file: the run ends, and the next one starts
-from new files.
+That order is kept in `etl.warehouse`; the steps themselves live here, each as a plain call of `os`, so that
+a test can stand in for the disk (tests/faults). Only DuckDB writes past this door, into a file that
+`seal_file` then brings to the disk. A failed fsync is never tried again on the same file: the run ends, and
+the next one starts from new files.
 """
 
 from __future__ import annotations
@@ -11,22 +12,29 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, Any, cast
 
 from etl.errors import LockHeldError, StorageError
 
 FILE_MODE = 0o640
 PRIVATE_MODE = 0o600
 DIR_MODE = 0o750
+PROBE_PREFIX = ".probe-"
+
+_LOCK_INTERVAL_SECONDS = 0.2
 
 # File systems that cannot link (or whose inode is out of links) get a copy instead.
 _CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
+_PIECE_BYTES = 1 << 20
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space, then run again",
     errno.EDQUOT: "the disk quota is used up: free some space, then run again",
@@ -60,15 +68,80 @@ def _sync(descriptor: int) -> None:
         fcntl.fcntl(descriptor, full_sync)
 
 
-def write_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
-    """Create `path` with `data` and bring it to the disk; a file of that name must not exist."""
+class NewFile(io.RawIOBase):
+    """A file in the making, for libraries that write to a Python file.
+
+    Attributes:
+        failure: what the disk refused; a library may wrap it in an error of its own.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        """Write to an open descriptor, which stays its owner's."""
+        self.failure: OSError | None = None
+        self._descriptor = descriptor
+        self._pending = bytearray()
+        self._written = 0
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """The number of bytes taken so far."""
+        return self._written + len(self._pending)
+
+    def write(self, data: Any) -> int:
+        """Take all of `data`; it reaches the operating system in pieces of a megabyte."""
+        self._pending += data
+        if len(self._pending) >= _PIECE_BYTES:
+            self.pass_on()
+        return memoryview(data).nbytes
+
+    def pass_on(self) -> None:
+        """Hand everything taken so far to the operating system."""
+        left = memoryview(bytes(self._pending))
+        self._pending.clear()
+        while left:
+            try:
+                done = os.write(self._descriptor, left)  # a full disk may take less than it is given
+            except OSError as error:
+                self.failure = error
+                raise
+            self._written += done
+            left = left[done:]
+
+
+@contextmanager
+def new_file(path: Path, mode: int = FILE_MODE, *, is_scratch: bool = False) -> Iterator[IO[bytes]]:
+    """Create `path`, have the `with` block write it, and bring it to the disk; a file of that name must not exist.
+
+    Args:
+        path: its folder exists.
+        mode: whatever the umask.
+        is_scratch: nobody reads it after this process, so it need not reach the disk.
+    """
     with explained("write", path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)  # whatever the umask
-            file.write(data)
-            file.flush()
-            _sync(file.fileno())
+        try:
+            os.fchmod(descriptor, mode)
+            file = NewFile(descriptor)
+            try:
+                yield cast("IO[bytes]", file)  # what libraries ask for; they only write
+            except Exception as error:
+                if file.failure is None or error is file.failure:
+                    raise
+                raise file.failure from error
+            file.pass_on()
+            if not is_scratch:
+                _sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
+    """Create `path` with `data` and bring it to the disk; a file of that name must not exist."""
+    with new_file(path, mode) as file:
+        file.write(data)
 
 
 def seal_file(path: Path, mode: int = FILE_MODE) -> None:
@@ -80,6 +153,40 @@ def seal_file(path: Path, mode: int = FILE_MODE) -> None:
             _sync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def write_whole(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
+    """Write a file that may exist, so that a reader sees the old bytes or the new ones, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    _make_way(temporary)
+    try:
+        write_file(temporary, data, mode)
+        rename(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def probe(folder: Path) -> None:
+    """Write, sync and remove a small file in a folder.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    path = folder / f"{PROBE_PREFIX}{os.getpid()}"
+    _make_way(path)
+    try:
+        write_file(path, bytes(4096))
+    finally:
+        with explained("remove", path):
+            path.unlink(missing_ok=True)
+
+
+def _make_way(path: Path) -> None:
+    """Remove what a run left that died right here; in a container every process has the same number."""
+    with explained("remove", path), suppress(FileNotFoundError):
+        path.unlink()
 
 
 def make_dir(path: Path) -> None:
@@ -99,8 +206,9 @@ def hard_link(source: Path, target: Path) -> None:
         except OSError as error:
             if error.errno not in _CANNOT_LINK:
                 raise
-            shutil.copyfile(source, target)
-            seal_file(target, source.stat().st_mode & 0o777)
+            with source.open("rb") as original, new_file(target, source.stat().st_mode & 0o777) as copy:
+                while piece := original.read(_PIECE_BYTES):
+                    copy.write(piece)
 
 
 def fsync_dir(path: Path) -> None:
@@ -127,9 +235,8 @@ def replace_link(link: Path, target: str) -> None:
     A reader sees the old target or the new one, never none.
     """
     temporary = link.with_name(f".{link.name}.new")
+    _make_way(temporary)
     with explained("create", temporary):
-        with suppress(FileNotFoundError):
-            temporary.unlink()  # of a run that died right here
         temporary.symlink_to(target)
     rename(temporary, link)
 
@@ -144,11 +251,16 @@ def remove_tree(path: Path) -> None:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: Path, wait_seconds: int = 0, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[None]:
     """Hold the lock file exclusively for the length of the `with` block.
 
     The kernel frees it when the process dies, so a stale lock cannot exist; the text inside only tells
     a person who holds it. The file is never removed: two runs could then hold two different files.
+
+    Args:
+        path: the lock file; created if it is missing.
+        wait_seconds: how long to wait for whoever holds it.
+        on_wait: called once when the waiting begins, with who holds it.
 
     Raises:
         LockHeldError: another process holds it.
@@ -157,19 +269,34 @@ def lock(path: Path) -> Iterator[None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
     try:
         with explained("lock", path):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            until, is_told = time.monotonic() + wait_seconds, False
+            while not _is_taken(descriptor):
                 holder = os.pread(descriptor, 1000, 0).decode("utf-8", "replace").strip() or "an unnamed process"
-                raise LockHeldError(
-                    f"{path.parent} is being written by another run ({holder}); wait for it to end, then run again"
-                ) from None
+                if wait_seconds and not is_told:
+                    on_wait(holder)
+                    is_told = True
+                if time.monotonic() >= until:
+                    waited = f", also after {wait_seconds:,} s" if wait_seconds else ""
+                    raise LockHeldError(
+                        f"{path.parent} is being written by another run ({holder}){waited}; "
+                        "wait for it to end, then run again"
+                    )
+                time.sleep(_LOCK_INTERVAL_SECONDS)
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()} since {now}\n".encode(), 0)
         yield
     finally:
-        os.close(descriptor)
+        with suppress(OSError):  # nothing in it needs to reach the disk
+            os.close(descriptor)
+
+
+def _is_taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def sha256_of(path: Path) -> str:

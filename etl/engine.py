@@ -5,9 +5,12 @@ The SQL is source code and lives in `sql/`, one statement in one file: see sql/R
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 import duckdb
 
@@ -18,6 +21,8 @@ _SETTINGS = (
     "SET autoload_known_extensions = false",
     "SET enable_progress_bar = false",
 )
+
+_CONTROL_GROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 def connect(threads: int | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -36,6 +41,17 @@ def connect(threads: int | None = None, memory_limit: str | None = None) -> duck
     for setting in _SETTINGS:
         con.execute(setting)
     return con
+
+
+def half_of_memory(most: int = 4 << 30) -> str:
+    """Half of the memory this process may have, at most `most` bytes, as DuckDB's `memory_limit`.
+
+    In a container the machine's memory is not ours: its control group (version 2) says how much is.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # not Linux, or `max`: no limit
+        memory = min(memory, int(_CONTROL_GROUP.read_text()))
+    return f"{min(memory // 2, most) >> 20}MiB"
 
 
 def sql_folder() -> Traversable:

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 
 class CostrollError(Exception):
-    """An error for the person at the keyboard; never shown as a traceback."""
+    """An error for the person at the keyboard; never shown as a traceback.
+
+    Attributes:
+        exit_code: the exit status it ends in.
+        event: its name among the messages.
+    """
 
     exit_code = 1
+    event = "error"
 
 
 class UsageError(CostrollError):
     """The command line or a settings file asks for something that cannot be done."""
 
     exit_code = 2
+    event = "usage"
 
 
 class RateCardError(UsageError):
@@ -27,24 +34,28 @@ class LockHeldError(CostrollError):
     """Another run is writing to this warehouse."""
 
     exit_code = 4
+    event = "locked"
 
 
 class StorageError(CostrollError):
     """The disk or the operating system refused to read or write."""
 
     exit_code = 5
+    event = "storage"
 
 
 class IntegrityError(CostrollError):
     """The warehouse, or a sum that must close, does not hold; nothing was published."""
 
     exit_code = 6
+    event = "integrity"
 
 
 class StrictError(CostrollError):
     """`--strict` was given and the run met something that needs attention; nothing was published."""
 
     exit_code = 9
+    event = "strict"
 
 
 class InputRefused(Exception):

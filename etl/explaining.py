@@ -1,7 +1,7 @@
 """Take one cost apart: the arithmetic, the rate row with its source, and the lines of the log behind it.
 
-Grain: one explanation is one rollup row. The lines are found by rating the day's records one by one, so their sum is a
-second calculation of the same cost.
+Grain: one explanation is one row of `net_rollups`: a rollup row with its corrections added in. The lines are found by
+rating the day's records one by one, so their sum is a second calculation of the same cost.
 """
 
 from __future__ import annotations
@@ -28,18 +28,22 @@ class Explanation:
     """Why one rollup row costs what it costs.
 
     Attributes:
-        cell: the rollup row.
+        cell: the row of `net_rollups`.
+        bookings: accounting period, charge class, quantity and cost of each rollup row that it is the sum of.
         rate: the rate row, or None when there is none.
         alias: the alias in force, when the model was found under another name by one.
         inputs: input name, records, quantity and sample line numbers, for each input.
         charged_usd: the sum over the records, each rated by itself; None when unpriced.
+        is_expired: the usage of the day has expired; `inputs` and `charged_usd` have only what came later.
     """
 
     cell: dict[str, Any]
+    bookings: list[dict[str, Any]]
     rate: dict[str, Any] | None
     alias: dict[str, Any] | None
     inputs: list[dict[str, Any]]
     charged_usd: Any
+    is_expired: bool
 
 
 def explain(snapshot: Snapshot, day: date, wanted: Mapping[str, str | None]) -> list[Explanation]:
@@ -55,7 +59,7 @@ def explain(snapshot: Snapshot, day: date, wanted: Mapping[str, str | None]) -> 
     """
     conditions = [f"day = DATE '{day}'", "price_status <> 'not_charged'"]
     conditions += [_is(column, value or None) for column, value in wanted.items() if value is not None]
-    cells = _select(snapshot, f"SELECT * FROM rollups WHERE {' AND '.join(conditions)} ORDER BY ALL")  # noqa: S608
+    cells = _select(snapshot, f"SELECT * FROM net_rollups WHERE {' AND '.join(conditions)} ORDER BY ALL")  # noqa: S608
     if not cells:
         raise UsageError(_nothing(snapshot, day, wanted))
     return [_explained(snapshot, cell) for cell in cells]
@@ -74,6 +78,11 @@ def _explained(snapshot: Snapshot, cell: dict[str, Any]) -> Explanation:
         FROM lines LEFT JOIN names USING (input_sha256) GROUP BY input_name ORDER BY input_name
         """,  # noqa: S608  # every value is quoted by _is
     )
+    bookings = _select(
+        snapshot,
+        "SELECT accounting_period, charge_class, quantity, cost_usd FROM rollups "  # noqa: S608
+        f"WHERE day = DATE '{cell['day']}' AND {where} ORDER BY ALL",
+    )
     rate = _select(snapshot, f"SELECT * FROM rates_history WHERE {_is('rate_id', cell['rate_id'])}")  # noqa: S608
     alias: list[dict[str, Any]] = []
     if cell["priced_model"] not in (None, cell["model"]):
@@ -84,13 +93,15 @@ def _explained(snapshot: Snapshot, cell: dict[str, Any]) -> Explanation:
         )
     priced = [row["cost_usd"] for row in inputs if row["cost_usd"] is not None]
     charged = sum(priced[1:], priced[0]) if priced else None
-    return Explanation(cell, rate[0] if rate else None, alias[0] if alias else None, inputs, charged)
+    is_expired = cell["day"] in snapshot.expired_days()
+    rate_row, alias_row = rate[0] if rate else None, alias[0] if alias else None
+    return Explanation(cell, bookings, rate_row, alias_row, inputs, charged, is_expired)
 
 
 def _nothing(snapshot: Snapshot, day: date, wanted: Mapping[str, str | None]) -> str:
     cells = _select(
         snapshot,
-        "SELECT DISTINCT model, tier, meter, caching_status FROM rollups "  # noqa: S608
+        "SELECT DISTINCT model, tier, meter, caching_status FROM net_rollups "  # noqa: S608
         f"WHERE day = DATE '{day}' AND price_status <> 'not_charged' ORDER BY ALL",
     )
     asked = ", ".join(f"{name} {value!r}" for name, value in wanted.items() if value is not None)

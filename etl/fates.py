@@ -21,6 +21,12 @@ EXCLUSIONS = {
     "http_error": "the status is 400 or above: providers bill completed requests only",
     "batch_failed": "a batch line that failed, expired or was cancelled: not billed",
     "not_completed": "queued, in progress, failed or cancelled, and without usage",
+    "not_usage": "another line of the same log, which never holds usage",
+    "chunk_without_usage": "a part of a streamed answer; the usage comes with its last part",
+    "gateway_cache_hit": "a gateway answered from its own cache: the provider was not asked, nothing is billed",
+    "parent_span": "a span around other spans: it may repeat the usage of the calls inside it",
+    "repeated": "a session's counters as on the line before: no call was made between",
+    "synthetic": "a message that the client made up: no provider was asked",
     "empty_bucket": "an aggregate's interval in which nothing was used",
     "counted_by_requests": "an aggregate over an account, provider and day whose request logs are counted",
 }
@@ -30,11 +36,13 @@ REJECTIONS = {
     "invalid_csv": "the row has more or fewer fields than the header, or a stray quote",
     "torn_tail": "the last row of a CSV file has no line end and may be cut short",
     "line_too_long": "the line is longer than 16 MiB",
-    "too_deep": "the JSON is nested so deep that it cannot be taken apart",
+    "too_deep": "a JSON document over several lines is nested so deep that it cannot be taken apart",
     "not_an_object": "the line is JSON, but not an object",
     "unknown_shape": "no known format has records like this",
     "batch_input": "a batch request without its answer: it holds no usage",
     "statement_record": "a record of a provider's bill: give it to `costroll reconcile`",
+    "no_tokens": "a log of calls without their tokens, such as Azure's diagnostics: export the gateway's LLM log",
+    "no_meter": "usage that is billed and that Costroll has no meter for, such as the rent of storage: see the bill",
     "missing_usage": "a completed call without usage: its cost is not known",
     "missing_count": "usage without the token count that its format requires",
     "invalid_count": "a count is not a whole number written in digits",
@@ -51,7 +59,12 @@ REJECTIONS = {
     "overlapping_aggregate": (
         "another grouping or width of aggregate covers this account, provider and day; --replace takes the new one"
     ),
+    "usage_expired": (
+        "the usage of its day has expired, and aggregates that count this account and provider there cannot be compared"
+    ),
 }
+# What to do about such records is said at once.
+GUIDED = ("statement_record", "no_tokens", "no_meter")
 CONFLICTS = {"content_differs": "the same identity is already counted with another content"}
 DUPLICATES = {
     "same_content": "the same identity and content are already counted",
@@ -71,9 +84,10 @@ REFUSALS = {
     "truncated_zstd": "the zstd stream ends early",
     "corrupt_zstd": "the zstd stream is damaged",
     "decompression_bomb": "it decompresses to an unreasonable size",
-    "changed_while_read": "it was replaced or truncated while it was read",
+    "changed_while_read": "it was truncated or rewritten while it was read, twice in a row",
     "invalid_header": "the CSV header is missing, doubled or unclosed",
     "cr_line_ends": "lines end in CR alone",
+    "account_changed": "its records count under another --account, or none, since an earlier run",
     "too_large_document": "one JSON document of more than 1 GiB",
 }
 

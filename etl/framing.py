@@ -26,6 +26,8 @@ LINE_BYTES_MAX = 16 << 20
 # What the smallest sensible log cannot reach and what no honest log exceeds (gzip's own limit is 1032:1).
 RATIO_MAX = 1000
 RATIO_APPLIES_ABOVE_BYTES = 1 << 30
+# So much of the beginning and the end of a file is compared when it has grown while it was read.
+EDGE_BYTES = 4096
 
 WIDE_BOMS = {b"\xff\xfe\x00\x00": "UTF-32", b"\x00\x00\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 UTF8_BOM = b"\xef\xbb\xbf"
@@ -38,10 +40,17 @@ def readable(path: str | Path) -> str:
 
 @dataclass(frozen=True)
 class Input:
-    """One thing to read. `path` is None for standard input."""
+    """One thing to read.
+
+    Attributes:
+        name: as given.
+        path: None for standard input.
+        marks: lengths of earlier contents that this one may continue; what stands before each is hashed, too.
+    """
 
     name: str
     path: Path | None
+    marks: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -71,14 +80,22 @@ class Chunk:
 
 @dataclass
 class Content:
-    """What was learned while an input was read; complete once its chunks are exhausted."""
+    """What was learned while an input was read; complete once its chunks are exhausted.
+
+    Attributes:
+        content_bytes_max: compressed content is read up to this size.
+        prefixes: of the input's marks that were passed, the SHA-256 of what stands before them.
+    """
 
     input: Input
+    content_bytes_max: int | None = None
+    prefixes: dict[int, str] = field(default_factory=dict)
     stored_bytes: int = 0
     content_bytes: int = 0
     lines: int = 0
     sha256: str = ""
     status: os.stat_result | None = None
+    _marks_ahead: list[int] = field(default_factory=list, repr=False)
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256, repr=False)
 
     def blocks(self) -> Iterator[bytes]:
@@ -87,19 +104,32 @@ class Content:
         Raises:
             InputRefused: it cannot be opened, is no regular file, is damaged, or changed while it was read.
         """
+        self._marks_ahead = sorted(self.input.marks, reverse=True)
         with _open(self.input) as stream:
-            before = os.fstat(stream.fileno()) if self.input.path is not None else None
-            self.status = before
-            counted = _Counted(stream, self, before.st_size if before else None)
-            head = counted.read(1 << 16)
-            for block in decompressed(head, counted):
-                self._hash.update(block)
-                self.content_bytes += len(block)
-                _refuse_bomb(self)
-                yield block
-            if before is not None:
-                _refuse_change(before, os.fstat(stream.fileno()), self.input)
+            self.status = os.fstat(stream.fileno()) if self.input.path is not None else None
+            counted = _Counted(stream, self, self.status.st_size if self.status else None)
+            try:
+                for block in decompressed(counted.read(1 << 16), counted):
+                    self._take(block)
+                    _refuse_bomb(self)
+                    yield block
+            except InputRefused as error:
+                if error.code != "unreadable":
+                    counted.refuse_change()  # what looks damaged may be half of the old and half of the new
+                raise
+            counted.refuse_change(is_at_end=True)
         self.sha256 = self._hash.hexdigest()
+
+    def _take(self, block: bytes) -> None:
+        """Hash and count a block, and note the hash at each mark in it."""
+        view, at = memoryview(block), 0
+        while self._marks_ahead and self._marks_ahead[-1] <= self.content_bytes + len(block):
+            mark = self._marks_ahead.pop()
+            self._hash.update(view[at : mark - self.content_bytes])
+            at = mark - self.content_bytes
+            self.prefixes[mark] = self._hash.copy().hexdigest()
+        self._hash.update(view[at:])
+        self.content_bytes += len(block)
 
     def chunks(self, head: bytes, rest: Iterator[bytes], offset: int = 0) -> Iterator[Chunk]:
         """Cut blocks at line ends; a line above `LINE_BYTES_MAX` is passed over in a chunk of its own.
@@ -165,6 +195,7 @@ class _Counted:
 
     def __init__(self, stream: BinaryIO, content: Content, limit: int | None) -> None:
         self._stream, self._content, self._limit = stream, content, limit
+        self._first = self._last = b""
 
     def read(self, size: int = -1) -> bytes:
         if self._limit is not None:
@@ -175,7 +206,33 @@ class _Counted:
         except OSError as error:
             raise InputRefused("unreadable", f"reading failed: {error.strerror}") from error
         self._content.stored_bytes += len(data)
+        self._first = self._first or data[:EDGE_BYTES]
+        self._last = data[-EDGE_BYTES:] or self._last
         return data
+
+    def refuse_change(self, *, is_at_end: bool = False) -> None:
+        """Refuse a file that was truncated or rewritten under us; one that only grew is read up to its old size.
+
+        A file that was renamed, removed or replaced by another of its name is not changed: what is open stays whole.
+
+        Args:
+            is_at_end: there was nothing left to read.
+        """
+        before = self._content.status
+        if before is None:
+            return
+        after = os.fstat(self._stream.fileno())
+        is_short = is_at_end and self._content.stored_bytes < before.st_size
+        if after.st_size < before.st_size or is_short:
+            raise InputRefused("changed_while_read", "truncated while it was read; run again when it is complete")
+        if after.st_mtime_ns != before.st_mtime_ns and (after.st_size == before.st_size or not self._has_its_edges()):
+            raise InputRefused("changed_while_read", "rewritten while it was read; run again when it is complete")
+
+    def _has_its_edges(self) -> bool:
+        """Whether the file still begins as it did, and still has what was read last where it was read."""
+        descriptor, end = self._stream.fileno(), self._content.stored_bytes
+        is_first = os.pread(descriptor, len(self._first), 0) == self._first
+        return is_first and os.pread(descriptor, len(self._last), end - len(self._last)) == self._last
 
 
 def _open(source: Input) -> BinaryIO:
@@ -192,25 +249,12 @@ def _open(source: Input) -> BinaryIO:
     return os.fdopen(descriptor, "rb", buffering=0)
 
 
-def _refuse_change(before: os.stat_result, after: os.stat_result, source: Input) -> None:
-    """Refuse a file that was truncated or rewritten under us; one that only grew is read up to its old size."""
-    if after.st_size < before.st_size:
-        raise InputRefused("changed_while_read", "truncated while it was read; run again when it is complete")
-    assert source.path is not None
-    try:
-        now = os.stat(source.path)
-    except OSError:
-        return  # removed or rotated away: what was read is whole
-    same_size = after.st_size == before.st_size
-    if (
-        (now.st_dev, now.st_ino) == (before.st_dev, before.st_ino)
-        and same_size
-        and after.st_mtime_ns != before.st_mtime_ns
-    ):
-        raise InputRefused("changed_while_read", "rewritten while it was read; run again when it is complete")
-
-
 def _refuse_bomb(content: Content) -> None:
+    limit = content.content_bytes_max
+    if limit is not None and content.content_bytes > max(limit, content.stored_bytes):
+        raise InputRefused(
+            "decompression_bomb", f"decompresses to more than {limit:,} bytes; raise --max-decompressed if it should"
+        )
     too_much = content.content_bytes > RATIO_APPLIES_ABOVE_BYTES
     if too_much and content.content_bytes > RATIO_MAX * max(content.stored_bytes, 1):
         raise InputRefused("decompression_bomb", f"decompresses to more than {RATIO_MAX} times its size")
@@ -242,5 +286,5 @@ def _is_utf8(sample: bytes) -> bool:
     try:
         sample.decode()
     except UnicodeDecodeError as error:
-        return error.start > len(sample) - 4 and error.reason == "unexpected end of data"
+        return error.reason == "unexpected end of data"
     return True

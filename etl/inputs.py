@@ -22,11 +22,19 @@ COMPRESSED = (".gz", ".zst")
 
 @dataclass
 class Found:
-    """The inputs, those refused at sight (name, code, text), and how many other files a folder held."""
+    """What the paths name.
+
+    Attributes:
+        inputs: the files to read.
+        refused: those refused at sight: name, code and text.
+        other_files: how many files of other kinds the folders held.
+        met: of the refused, the path of each that is no file and was met in a folder: nobody named it.
+    """
 
     inputs: list[Input] = field(default_factory=list)
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     other_files: int = 0
+    met: dict[str, Path] = field(default_factory=dict)
 
 
 def find(paths: Sequence[str]) -> Found:
@@ -62,22 +70,28 @@ def find(paths: Sequence[str]) -> Found:
     return found
 
 
-def _take(path: Path, found: Found, seen: dict[Path, Input]) -> None:
+def _take(path: Path, found: Found, seen: dict[Path, Input], *, is_met: bool = False) -> None:
     try:
         mode = path.stat().st_mode
     except OSError as error:
         code = "not_a_file" if path.is_symlink() else "unreadable"
-        found.refused.append((readable(path), code, f"cannot be read: {error.strerror}"))
+        _refuse(path, code, f"cannot be read: {error.strerror}", found, is_met)
         return
     if stat.S_ISDIR(mode):
         for file in _files(path, found):
-            _take(file, found, seen)
+            _take(file, found, seen, is_met=True)
     elif not stat.S_ISREG(mode):
-        found.refused.append((readable(path), "not_a_file", "is a device, FIFO or socket; give files, folders or -"))
+        _refuse(path, "not_a_file", "is a device, FIFO or socket; give files, folders or -", found, is_met)
     else:
         # A file that is met under several names has the first of them by the alphabet, not by the order of arguments.
         resolved, one = path.resolve(), Input(readable(path), path)
         seen[resolved] = min(seen.get(resolved, one), one, key=lambda source: source.name)
+
+
+def _refuse(path: Path, code: str, text: str, found: Found, is_met: bool) -> None:
+    found.refused.append((readable(path), code, text))
+    if is_met and code == "not_a_file":
+        found.met[readable(path)] = path.parent.resolve() / path.name
 
 
 def _files(folder: Path, found: Found) -> Iterator[Path]:

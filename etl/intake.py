@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import polars as pl
 
-from etl import __version__
 from etl.decoding import Reading
-from etl.framing import Input, readable
+from etl.framing import Content, Input, readable
+from etl.history import History
+from etl.inputs import Found
 from etl.reading import End, Part, read_inputs
 from etl.run_report import InputReport, Options
 from etl.spool import Spool
 
 Progress = Callable[[int, int], None]
+# What may be another thing the next night although the file looks the same.
+NOT_REMEMBERED = ("unreadable", "changed_while_read")
 
 
 class Intake:
@@ -27,53 +31,93 @@ class Intake:
         rejects: the rejected records, in the table `rejects` as far as known, with `input_index`.
     """
 
-    def __init__(self, history: pl.DataFrame, options: Options, spool: Spool) -> None:
+    def __init__(self, history: History, options: Options, spool: Spool) -> None:
         self._history, self._options, self.spool = history, options, spool
         self.passed: list[InputReport] = []
         self.read: list[InputReport] = []
         self.rejects: list[pl.DataFrame] = []
+        self._done = 0
+        self._new: list[InputReport] = []
+        self._refused: list[InputReport] = []
+        self._counted: dict[str, InputReport] = {}
 
-    def take(self, inputs: Sequence[Input], reading: Reading, on_progress: Progress | None) -> None:
-        """Read what is new; the order is that of the names, whatever the order of the arguments."""
-        wanted = []
-        for source in sorted(inputs, key=lambda source: source.name):
-            if self._is_unchanged(source):
-                self.passed.append(InputReport(source.name, source.path, skipped="unchanged since it was read"))
-            else:
-                wanted.append(source)
-                self.read.append(InputReport(source.name, source.path))
+    @property
+    def reports(self) -> list[InputReport]:
+        """One for each input."""
+        return [*self.passed, *self._refused, *(one for one in self.read if not one.is_retried)]
+
+    @property
+    def to_remember(self) -> list[InputReport]:
+        """The files of which nothing is counted, and which a later run need not open again."""
+        return [one for one in self._new if (one.refusal[0] not in NOT_REMEMBERED if one.refusal else one.skipped)]
+
+    def note(self, found: Found) -> None:
+        """Take what was refused at sight into the reports; what is no file and was met in a folder is told once."""
+        for name, code, text in found.refused:
+            path = found.met.get(name)
+            if path and not self._options.rehash and self._history.was_no_file(path):
+                skipped = f"unchanged since it was refused: {code}"
+                self.passed.append(InputReport(name, path, skipped=skipped, known_refusal=code))
+                continue
+            report = InputReport(name, path, refusal=(code, text))
+            self._refused.append(report)
+            if path:
+                report.facts = {"stored_bytes": 0, "content_bytes": 0, "lines": 0, "path": readable(path)}
+                self._new.append(report)
+
+    def take(
+        self,
+        inputs: Sequence[Input],
+        reading: Reading,
+        on_progress: Progress | None,
+        before_reading: Callable[[Sequence[Input]], None] = lambda _: None,
+    ) -> None:
+        """Read what is new; the order is that of the names, whatever the order of the arguments.
+
+        What changed while it was read is read once more.
+
+        Args:
+            inputs: all that were found.
+            reading: how to read them.
+            on_progress: called with bytes done and bytes in all.
+            before_reading: called with those that are going to be read.
+        """
+        wanted = [one for source in sorted(inputs, key=lambda one: one.name) if (one := self._wanted(source))]
+        before_reading(wanted)
         total = sum(_size(source) for source in wanted)
-        done = 0
-        for item in read_inputs(wanted, reading, self._options.threads):
+        self._read_all(wanted, reading, lambda done: on_progress(done, total) if on_progress else None)
+        changed = [one for one in self.read if one.refusal and one.refusal[0] == "changed_while_read"]
+        for report in changed:
+            report.is_retried = True
+        again = [replace(source, marks=self._marks(source)) for source in wanted if _is_among(source, changed)]
+        self._read_all(again, reading, lambda _: None)
+
+    def _wanted(self, source: Input) -> Input | None:
+        """The input as it is to be read, or None where it is passed over."""
+        status = _status(source)
+        if source.path is not None and status is not None and not self._options.rehash:
+            known = self._history.passes_over(source.path, status)
+            if known:
+                self.passed.append(InputReport(source.name, source.path, skipped=known[0], known_refusal=known[1]))
+                return None
+        return replace(source, marks=self._marks(source))
+
+    def _marks(self, source: Input) -> frozenset[int]:
+        return self._history.marks(source.path, _status(source))
+
+    def _read_all(self, wanted: Sequence[Input], reading: Reading, on_done: Callable[[int], None]) -> None:
+        first = len(self.read)
+        self.read += [InputReport(source.name, source.path) for source in wanted]
+        limit = self._options.content_bytes_max
+        for item in read_inputs(wanted, reading, self._options.threads, limit, first):
             report = self.read[item.input_index]
             if isinstance(item, Part):
                 self._take_part(item, report)
+                on_done(self._done + item.stored_bytes)
             else:
                 self._take_end(item, report)
-                done += item.content.stored_bytes
-            if on_progress:
-                on_progress(done, total)
-
-    def _is_unchanged(self, source: Input) -> bool:
-        if source.path is None or self._options.rehash or self._history.is_empty():
-            return False
-        try:
-            status = os.stat(source.path)
-        except OSError:
-            return False
-        return self._was_read(
-            (pl.col("path") == readable(source.path.resolve()))
-            & (pl.col("device") == status.st_dev)
-            & (pl.col("inode") == status.st_ino)
-            & (pl.col("modified_ns") == status.st_mtime_ns)
-            & (pl.col("stored_bytes") == status.st_size)
-        )
-
-    def _was_read(self, same: pl.Expr) -> bool:
-        """Whether an earlier reading of the same content would come out the same."""
-        hash_now = self._options.reading_hash()
-        same_way = (pl.col("options_hash") == hash_now) & (pl.col("tool_version") == __version__)
-        return self._history.filter(same & ((pl.col("rejected") == 0) | same_way)).height > 0
+                self._done += item.content.stored_bytes
+                on_done(self._done)
 
     def _take_part(self, part: Part, report: InputReport) -> None:
         report.counts.read += part.candidate_rows + sum(part.reasons.values())
@@ -97,19 +141,44 @@ class Intake:
             "inode": status.st_ino if status else None,
             "modified_ns": status.st_mtime_ns if status else None,
         }
+        if report.path and status and not self._history.passes_over(report.path, status):
+            self._new.append(report)
         if end.refusal:
             report.refusal = (end.refusal.code, end.refusal.text)
-            return
-        twin = next((r for r in self.read if r.counts_now and r.sha256 == content.sha256), None)
+        else:
+            self._identify(content, report)
+        is_empty = report.counts.read == 0 and (report.refusal is None or report.refusal[0] == "empty_file")
+        if is_empty and report.path:
+            report.held_before = self._history.predecessor(report.path)
+
+    def _identify(self, content: Content, report: InputReport) -> None:
+        """Say whether the content was counted before, or continues one that was."""
+        twin = self._counted.get(content.sha256)
         report.sha256 = content.sha256
         if twin:
             report.skipped = f"same content as {twin.name}"
-        elif not self._history.is_empty() and self._was_read(pl.col("input_sha256") == report.sha256):
+        elif self._history.was_read(content.sha256):
             report.skipped = "its content was read before"
+        else:
+            continued = self._history.continued(content.prefixes, content.sha256, report.path)
+            report.continues = tuple(sorted({one.input_sha256 for one in continued if one.input_sha256}))
+            if text := self._history.other_account(content.sha256, continued):
+                report.refusal = ("account_changed", text)
+            else:
+                self._counted[content.sha256] = report
+
+
+def _is_among(source: Input, reports: Sequence[InputReport]) -> bool:
+    return any((source.name, source.path) == (one.name, one.path) for one in reports)
+
+
+def _status(source: Input) -> os.stat_result | None:
+    try:
+        return os.stat(source.path) if source.path else None
+    except OSError:
+        return None
 
 
 def _size(source: Input) -> int:
-    try:
-        return os.stat(source.path).st_size if source.path else 0
-    except OSError:
-        return 0
+    status = _status(source)
+    return status.st_size if status else 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -18,7 +17,9 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.chunk_query import ChunkQuery
+from etl.claims import Plan
 from etl.framing import LINE_BYTES_MAX, UTF8_BOM, Chunk
+from etl.json_values import decode, flattened
 from etl.lines import (
     WHITE_SPACE,
     Lines,
@@ -28,8 +29,8 @@ from etl.lines import (
     may_hold_overlong_line,
     trailing_commas,
 )
-from etl.raw_rows import ChunkRead, Raw, raw_frame, take_value
-from etl.shapes import Shape, decode
+from etl.raw_rows import ChunkRead, Raw, raw_frame, take_rows, take_value
+from etl.shapes import Shape
 from etl.sources.base import Source
 
 SNIFF_LINES = 50
@@ -48,6 +49,7 @@ class JsonLinesReader:
         self._only = only
         self._shapes: list[Shape] = []
         self._chunk = ChunkQuery()
+        self._plans: dict[tuple[Shape, ...], Plan | None] = {}
 
     def read(self, chunk: Chunk, known_shapes: list[Shape]) -> ChunkRead:
         """Read every record of a chunk.
@@ -59,18 +61,27 @@ class JsonLinesReader:
         self._shapes = known_shapes
         if chunk.is_overlong:
             return ChunkRead(decided=[(chunk.first_line, "rejected", "line_too_long")])
+        if chunk.data[:1] in (b"\n", b"\r", b" ", b"\t") and not chunk.data.strip(WHITE_SPACE):
+            return ChunkRead(blank_lines=chunk.lines)  # a file may be padded with very many
         if not self._shapes:
             self._sniff(chunk.data)
-        shapes = [shape for shape in self._shapes if shape.source.marker]
+        plan = self._plan()
         # DuckDB passes over a byte order mark at the start of what it is given, wherever in the input that is.
         is_plain = not chunk.data.startswith(UTF8_BOM) and not may_hold_overlong_line(chunk.data)
-        if shapes and is_plain and not has_trailing_comma(chunk.data):
-            frame = self._strictly(chunk.data, shapes)
+        if plan and is_plain and not has_trailing_comma(chunk.data):
+            frame = self._strictly(chunk.data, plan)
             # Blank lines make no rows; then the rows cannot be numbered by their position alone.
             if frame is not None and frame.height == chunk.lines:
                 frame = frame.with_columns(line_number=pl.int_range(chunk.first_line, chunk.first_line + frame.height))
-                return self._sorted_out(frame, shapes, Lines(chunk) if self._has_strangers(frame, shapes) else None)
-        return self._carefully(chunk, shapes)
+                return self._sorted_out(frame, plan, Lines(chunk) if plan.has_strangers(frame) else None)
+        return self._carefully(chunk, plan)
+
+    def _plan(self) -> Plan | None:
+        """How to read the shapes met so far; None where DuckDB can read none of them."""
+        shapes = tuple(self._shapes)
+        if shapes not in self._plans:
+            self._plans[shapes] = Plan.of(shapes)
+        return self._plans[shapes]
 
     def _sniff(self, data: bytes) -> None:
         taken = 0
@@ -81,14 +92,14 @@ class JsonLinesReader:
                 taken += 1
                 self._strict_line(content, 0, ChunkRead(), {})
 
-    def _strictly(self, data: bytes | bytearray, shapes: Sequence[Shape]) -> pl.DataFrame | None:
+    def _strictly(self, data: bytes | bytearray, plan: Plan) -> pl.DataFrame | None:
         """Read all lines of `data`, or None where DuckDB objects to any."""
         try:
-            return self._chunk.fields(data, shapes, ignore_errors=False)
+            return self._chunk.fields(data, plan.wanted, ignore_errors=False)
         except (duckdb.InvalidInputException, duckdb.IOException):
             return None
 
-    def _carefully(self, chunk: Chunk, shapes: Sequence[Shape]) -> ChunkRead:
+    def _carefully(self, chunk: Chunk, plan: Plan | None) -> ChunkRead:
         """Read a chunk in which something is out of the ordinary: narrow it down to the lines that are."""
         lines = Lines(chunk)
         contents = [lines.content(index).strip(WHITE_SPACE) for index in range(len(lines))]
@@ -96,15 +107,15 @@ class JsonLinesReader:
         is_suspect |= trailing_commas(contents)
         data = bytearray(chunk.data)
         frame = None
-        if shapes:
+        if plan:
             blank_out(data, lines, np.flatnonzero(is_suspect))
-            frame = self._narrowed(data, lines, shapes, is_blank, is_suspect)
-        if frame is None:
+            frame = self._narrowed(data, lines, plan, is_blank, is_suspect)
+        if frame is None or plan is None:
             read = ChunkRead()
             suspects = np.flatnonzero(~is_blank)
         else:
             numbers = np.flatnonzero(~(is_blank | is_suspect)) + chunk.first_line
-            read = self._sorted_out(frame.with_columns(line_number=pl.Series(numbers, dtype=pl.Int64)), shapes, lines)
+            read = self._sorted_out(frame.with_columns(line_number=pl.Series(numbers, dtype=pl.Int64)), plan, lines)
             suspects = np.flatnonzero(is_suspect)
         read.blank_lines = int(is_blank.sum())
         self._strict_lines(lines, suspects, read)
@@ -114,63 +125,59 @@ class JsonLinesReader:
         self,
         data: bytearray,
         lines: Lines,
-        shapes: Sequence[Shape],
+        plan: Plan,
         is_blank: npt.NDArray[np.bool_],
         is_suspect: npt.NDArray[np.bool_],
     ) -> pl.DataFrame | None:
         """Move lines to the suspects until DuckDB vouches for all others; None where that takes too long."""
         for attempt in range(RETRIES_MAX):
             good = np.flatnonzero(~(is_blank | is_suspect))
-            frame = self._strictly(data, shapes)
+            frame = self._strictly(data, plan)
             if frame is not None:
                 return frame if frame.height == len(good) else None
             if attempt == 0:
                 # Malformed lines come out as rows without any recognised marker.
-                loose = self._loosely(data, shapes)
+                loose = self._loosely(data, plan)
                 if loose is None or loose.height != len(good):
                     return None
-                doubtful = good[(~loose.select(_claims(shapes)).to_series()).to_numpy()]
+                doubtful = good[(~plan.is_claimed(loose)).to_numpy()]
             else:
-                doubtful = self._named_by_error(data, lines, shapes)
+                doubtful = self._named_by_error(data, lines, plan)
             if not len(doubtful):
-                doubtful = self._named_by_error(data, lines, shapes)
+                doubtful = self._named_by_error(data, lines, plan)
             if not len(doubtful):
                 return None
             is_suspect[doubtful] = True
             blank_out(data, lines, doubtful)
         return None
 
-    def _loosely(self, data: bytearray, shapes: Sequence[Shape]) -> pl.DataFrame | None:
+    def _loosely(self, data: bytearray, plan: Plan) -> pl.DataFrame | None:
         try:
-            return self._chunk.fields(data, shapes, ignore_errors=True)
+            return self._chunk.fields(data, plan.wanted, ignore_errors=True)
         except duckdb.Error:
             return None
 
-    def _named_by_error(self, data: bytearray, lines: Lines, shapes: Sequence[Shape]) -> npt.NDArray[np.int64]:
+    def _named_by_error(self, data: bytearray, lines: Lines, plan: Plan) -> npt.NDArray[np.int64]:
         """The line that DuckDB's message names, if it can be one."""
         try:
-            self._chunk.fields(data, shapes, ignore_errors=False)
+            self._chunk.fields(data, plan.wanted, ignore_errors=False)
         except duckdb.Error as error:
             match = _BAD_LINE.search(str(error))
             if match and 0 < int(match[1]) <= len(lines):
                 return np.array([int(match[1]) - 1])
         return np.array([], dtype=np.int64)
 
-    def _has_strangers(self, frame: pl.DataFrame, shapes: Sequence[Shape]) -> bool:
-        return not frame.select(_claims(shapes).all()).item()
-
-    def _sorted_out(self, frame: pl.DataFrame, shapes: Sequence[Shape], lines: Lines | None) -> ChunkRead:
+    def _sorted_out(self, frame: pl.DataFrame, plan: Plan, lines: Lines | None) -> ChunkRead:
         """Give each row to the shape that claims it; what none claims is read again strictly."""
         read = ChunkRead()
-        if len(shapes) == 1 and lines is None:
-            read.raws.append(Raw(shapes[0], frame))
+        if len(plan.shapes) == 1 and lines is None:
+            take_rows(plan.shapes[0], frame, read)
             return read
-        claimed = pl.coalesce(*(pl.when(_claim(shape)).then(index) for index, shape in enumerate(shapes)), -1)
-        frame = frame.with_columns(claimed.alias("claimed"))
-        for index, shape in enumerate(shapes):
+        frame = frame.with_columns(claimed=plan.claimed_by())
+        for index, shape in enumerate(plan.shapes):
             own = frame.filter(pl.col("claimed") == index)
             if own.height:
-                read.raws.append(Raw(shape, own))
+                take_rows(shape, own, read)
         strangers = frame.filter(pl.col("claimed") == -1)["line_number"].to_numpy()
         if lines is not None and len(strangers):
             self._strict_lines(lines, strangers - lines.chunk.first_line, read)
@@ -180,40 +187,32 @@ class JsonLinesReader:
         rows: dict[Shape, list[dict[str, Any]]] = {}
         for index in indexes.tolist():
             self._strict_line(lines.content(index), index + lines.chunk.first_line, read, rows)
-        for shape, own in rows.items():
-            read.raws.append(Raw(shape, raw_frame(own)))
+        read.raws += [Raw(shape, raw_frame(own)) for shape, own in rows.items() if own]
 
     def _strict_line(self, line: bytes, number: int, read: ChunkRead, rows: dict[Shape, list[dict[str, Any]]]) -> None:
         if len(line) > LINE_BYTES_MAX:
             read.decided.append((number, "rejected", "line_too_long"))
             return
         try:
-            value = decode(line.strip(WHITE_SPACE).decode())
+            text = line.strip(WHITE_SPACE).decode()
+            try:
+                take_value(decode(text), [number], self._only, read, rows)
+            except RecursionError:
+                take_value(decode(self._flattened(text)), [number], self._only, read, rows)
         except UnicodeDecodeError:
             read.decided.append((number, "rejected", "invalid_utf8"))
         except ValueError:
             read.decided.append((number, "rejected", "invalid_json"))
-        except RecursionError:
-            read.decided.append((number, "rejected", "too_deep"))
-        else:
-            take_value(value, [number], self._only, read, rows)
-            for shape in rows:
-                if shape not in self._shapes:
-                    self._shapes.append(shape)
+        for shape in rows:
+            if shape not in self._shapes:
+                self._shapes.append(shape)
 
+    def _flattened(self, text: str) -> str:
+        """A text that is nested too deep for Python, without what is too deep for any field.
 
-def _claims(shapes: Sequence[Shape]) -> pl.Expr:
-    return pl.any_horizontal(*(_claim(shape) for shape in shapes))
-
-
-def _claim(shape: Shape) -> pl.Expr:
-    """True where a row read by DuckDB is of this shape, by its marker and envelope."""
-    assert shape.source.marker is not None
-    key, values = shape.source.marker
-    claim = pl.col(shape.prefix + key).is_in([f'"{value}"' for value in values])
-    # Without an id of its own, a record's identity takes the strict reader.
-    claim &= pl.col(shape.prefix + shape.source.texts["request_id"]).is_not_null()
-    if shape.place:
-        is_batch = pl.col("custom_id").str.starts_with('"') & pl.col("method").is_null()
-        claim &= is_batch.fill_null(False) if shape.is_batch else pl.col("custom_id").is_null()
-    return claim.fill_null(False)
+        Raises:
+            ValueError: it is not one JSON value.
+        """
+        if not self._chunk.is_json(text) or trailing_commas([text.encode()]).any():
+            raise ValueError("not JSON")
+        return flattened(text)

@@ -5,31 +5,21 @@ Grain: one raw row in, one judged row out, in the same order. The order of the t
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 import polars as pl
 
+from etl.cells import Dialect
 from etl.content_hash import content_hash
-from etl.decoding import STRICT_TEXTS, Dialect, Reading, decoded
+from etl.decoding import STRICT_TEXTS, Reading, decoded
 from etl.meters import QUANTITY_COLUMNS
 from etl.shapes import Shape
-from etl.sources.base import Source
+from etl.sources.base import Source, said
+from etl.sources.tiers import STANDARD, UNSAID, tier_named
 
 COUNT_MAX = 10**12
 EARLIEST = datetime(2020, 1, 1)
-TIERS = {
-    "default": "standard",
-    "auto": "standard",
-    "standard": "standard",
-    "": "standard",
-    "priority": "priority",
-    "flex": "flex",
-    "flex-tier": "flex",
-    "incentivized-tier": "complimentary",
-    "scale": "provisioned",
-}
-# OpenAI renamed its priority tier to fast; Anthropic's fast is a tier of its own.
-FAST_IS_PRIORITY = ("openai",)
 
 
 def judge(raw: pl.DataFrame, shape: Shape, reading: Reading, dialect: Dialect = "json") -> pl.DataFrame:
@@ -46,8 +36,16 @@ def judge(raw: pl.DataFrame, shape: Shape, reading: Reading, dialect: Dialect = 
     """
     frame = decoded(raw, shape, dialect, reading)
     source = shape.source
-    quantities = [expression.alias(column) for column, expression in source.quantities.items()]
-    frame = frame.with_columns(*quantities, _tier(shape), reason=_reason(shape, reading))
+    provider = pl.lit(source.provider) if isinstance(source.provider, str) else source.provider
+    made = dict(source.quantities)
+    made["provider"] = provider
+    made["model"] = pl.col("text:model") if source.model is None else source.model
+    made["request_id"] = pl.col("text:request_id") if source.request_id is None else source.request_id
+    frame = frame.with_columns(**made)
+    tier = pl.lit("batch") if shape.is_batch else _tier(source, pl.col("provider"))
+    if source.region is not None:
+        tier = pl.when(source.region.is_null()).then(tier).otherwise(pl.concat_str(tier, pl.lit("-"), source.region))
+    frame = frame.with_columns(tier=tier, reason=_reason(shape, reading))
     is_excluded = pl.col("reason").is_in([*source.excluded, "http_error"])
     frame = frame.with_columns(
         fate=pl.when(pl.col("reason").is_null())
@@ -60,20 +58,17 @@ def judge(raw: pl.DataFrame, shape: Shape, reading: Reading, dialect: Dialect = 
     return _usage_columns(frame, source, reading.account)
 
 
-def _tier(shape: Shape) -> pl.Expr:
-    """The tier as DESIGN's table names it; an unknown value stands as it is."""
-    if shape.is_batch:
-        return pl.lit("batch").alias("tier")
-    raw = shape.source.tier if shape.source.tier is not None else pl.col("text:tier").fill_null("default")
-    is_renamed = pl.col("text:provider").fill_null(shape.source.provider).is_in(FAST_IS_PRIORITY)
-    return pl.when((raw == "fast") & is_renamed).then(pl.lit("priority")).otherwise(raw.replace(TIERS)).alias("tier")
+def _tier(source: Source, provider: pl.Expr) -> pl.Expr:
+    """The tier as docs/fates.md names it; an unknown value stands as it is."""
+    raw = source.tier if source.tier is not None else pl.col("text:tier").fill_null(STANDARD)
+    return tier_named(raw, provider)
 
 
 def _tier_is_assumed(shape: Shape) -> pl.Expr:
     if shape.is_batch:
         return pl.lit(False)
-    unsaid = pl.col("text:tier").is_null() | pl.col("text:tier").is_in(["", "auto"])
-    return unsaid & (pl.col("tier") == "standard").fill_null(False)
+    unsaid = pl.col("text:tier").is_null() | pl.col("text:tier").is_in(UNSAID)
+    return unsaid & (pl.col("tier") == STANDARD).fill_null(False)
 
 
 def _reason(shape: Shape, reading: Reading) -> pl.Expr:
@@ -90,43 +85,66 @@ def _reason(shape: Shape, reading: Reading) -> pl.Expr:
         tests.append(("missing_usage", is_readable & ~pl.col("literal:has_usage")))
     tests.append(("invalid_field", pl.col("problem") == "invalid_field"))
     tests += [("missing_count", ~pl.col(f"given:{name}")) for name in sorted(source.required)]
-    tests.append(("invalid_count", pl.any_horizontal(pl.col(f"invalid:{name}") for name in values)))
+    tests.append(("invalid_count", _any(pl.col(f"invalid:{name}") for name in values)))
     outside = [(value < 0) | (value > COUNT_MAX) | value.is_null() for value in values.values()]
     is_outside = (pl.col(f"given:{name}") & test for name, test in zip(values, outside, strict=True))
-    tests.append(("count_out_of_range", pl.any_horizontal(is_outside)))
+    tests.append(("count_out_of_range", _any(is_outside)))
     tests += [("parts_exceed_whole", test) for test in source.exceeding]
-    tests += [("parts_exceed_whole", (expression < 0)) for expression in source.quantities.values()]
+    tests += [("parts_exceed_whole", pl.col(column) < 0) for column in source.quantities]
+    tests += [("invalid_field", test) for test in source.invalid]
     tests += [("invalid_field", pl.col(f"bad:{name}")) for name in STRICT_TEXTS]
     if source.kind == "request":
-        tests.append(("missing_model", pl.col("text:model").is_null() | (pl.col("text:model") == "")))
+        tests.append(("missing_model", pl.col("model").is_null() | (pl.col("model") == "")))
     tests += [("control_character", pl.col(f"control:{name}")) for name in STRICT_TEXTS]
-    tests += [(code, pl.col("time_problem") == code) for code in ("invalid_timestamp", "naive_timestamp")]
-    tests.append(("missing_timestamp", pl.col("instant").is_null()))
+    times = [("instant", "time_problem")]
+    if isinstance(source.until, tuple):
+        times.append(("until", "until_problem"))
+    tests += [(code, pl.col(name) == code) for _, name in times for code in ("invalid_timestamp", "naive_timestamp")]
+    tests += [("missing_timestamp", pl.col(name).is_null()) for name, _ in times]
     tests.append(("implausible_timestamp", (pl.col("instant") < EARLIEST) | (pl.col("instant") > reading.latest)))
     return pl.coalesce(
         *(pl.when(test.fill_null(False)).then(pl.lit(code)) for code, test in tests), pl.lit(None, pl.String)
     )
 
 
+def _any(tests: Iterable[pl.Expr]) -> pl.Expr:
+    """Whether any of the tests is true; false without any, as for a source that counts requests only."""
+    return pl.any_horizontal(pl.lit(False), *tests)
+
+
 def _identity(source: Source) -> pl.Expr:
     """A request's id, else its fingerprint; an aggregate's dimensions and interval."""
     if source.kind == "request":
-        return pl.coalesce("text:request_id", "fingerprint")
-    dimensions = [f"text:{name}" for name in ("project_id", "user_id", "api_key_id", "model", "tier")]
-    dimensions += [f"literal:{name}" for name in ("batch", "api_source") if name in source.literals]
-    interval = (pl.col("instant").dt.epoch("s"), pl.lit("-"), pl.col("count:end"))
-    names = [name.partition(":")[2] for name in dimensions]
-    parts = [
-        pl.format(f" {name}={{}}", pl.col(dimension).str.to_lowercase() if name == "batch" else pl.col(dimension))
-        for name, dimension in zip(names, dimensions, strict=True)
-    ]
-    return pl.concat_str(*interval, *(part.fill_null("") for part in parts))
+        return pl.coalesce("request_id", "fingerprint")
+    dimensions = {name: pl.col(f"text:{name}") for name in ("project_id", "user_id", "api_key_id", "model", "tier")}
+    dimensions |= {name: said(name) for name in source.dimensions}
+    parts = [pl.format(f" {name}={{}}", value).fill_null("") for name, value in dimensions.items()]
+    return pl.concat_str(pl.col("instant").dt.epoch("s"), pl.lit("-"), _interval_end(source), *parts)
+
+
+def _interval_end(source: Source) -> pl.Expr:
+    """The end of an aggregate's interval, in seconds since 1970."""
+    if isinstance(source.until, timedelta):
+        return pl.col("instant").dt.epoch("s") + int(source.until.total_seconds())
+    return pl.col("until").dt.epoch("s")
+
+
+def _prompt(source: Source, inputs: list[str]) -> pl.Expr:
+    """All of the prompt; what counts no tokens has none."""
+    if "prompt" in source.counts:
+        return pl.col("count:prompt")
+    return pl.sum_horizontal(inputs) if inputs else pl.lit(0, pl.Int64)
+
+
+def _requests(source: Source) -> pl.Expr:
+    if "requests" in source.counts:
+        return pl.col("count:requests")
+    return pl.lit(1 if source.kind == "request" else None, pl.Int64)
 
 
 def _usage_columns(frame: pl.DataFrame, source: Source, account: str | None) -> pl.DataFrame:
     """Name the columns as USAGE does, and add those that are computed."""
     made = set(source.quantities)
-    prompt = "prompt" if "prompt" in source.counts else "input_tokens"
     inputs = [column for column, meter, _ in QUANTITY_COLUMNS if meter.endswith("input") and column in made]
     out = frame.select(
         "line_number",
@@ -134,20 +152,20 @@ def _usage_columns(frame: pl.DataFrame, source: Source, account: str | None) -> 
         "reason",
         pl.col("instant").alias("occurred_at"),
         _identity(source).alias("request_id"),
-        (pl.col("text:request_id").is_null() & pl.col("fingerprint").is_not_null()).alias("is_fingerprint"),
+        (pl.col("request_id").is_null() & pl.col("fingerprint").is_not_null()).alias("is_fingerprint"),
         pl.coalesce("text:account_id", pl.lit(account, pl.String)).alias("account_id"),
-        *(pl.col(f"text:{name}").alias(name) for name in ("project_id", "api_key_id", "workflow_id", "model")),
-        pl.coalesce("text:user_id", "text:user_id_2").alias("user_id"),
-        pl.col("text:provider").fill_null(source.provider).alias("provider"),
+        *(pl.col(f"text:{name}").alias(name) for name in ("project_id", "api_key_id", "user_id", "workflow_id")),
+        "model",
+        "provider",
         "tier",
         "tier_is_assumed",
-        pl.coalesce(pl.col(f"count:{prompt}"), pl.sum_horizontal(inputs)).alias("prompt_tokens"),
-        (pl.col("count:requests") if "requests" in source.counts else pl.lit(1, pl.Int64)).alias("requests"),
+        _prompt(source, inputs).alias("prompt_tokens"),
+        _requests(source).alias("requests"),
         (pl.col("count:reasoning") if "reasoning" in source.counts else pl.lit(None, pl.Int64)).alias(
             "reasoning_tokens"
         ),
         *source.quantities,
-        *([pl.col("count:end").alias("interval_end")] if "end" in source.counts else []),
+        *([_interval_end(source).alias("interval_end")] if source.until is not None else []),
         pl.lit(source.name).alias("source"),
         pl.lit(source.kind).alias("source_kind"),
     )

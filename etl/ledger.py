@@ -7,12 +7,18 @@ within a run the later of two contradicting records stands. The rules are those 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 
 import polars as pl
 
+from etl.identities import identities_of
+
 KEY = ("account_id", "provider", "request_id")
 DIMENSIONS = ("project_id", "user_id", "api_key_id", "model", "tier")
+# What settling an earlier day needs of the requests accepted for a later one.
+LATER = (*KEY, "content_hash", "tokens", "is_state")
 _PLACE = ("input_rank", "line_number")
+_MET = ("kept_tokens", "is_same_day")
 
 
 @dataclass
@@ -30,26 +36,70 @@ class Settled:
     displaced: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict.fromkeys(KEY, pl.String)))
 
 
-def settle(candidates: pl.DataFrame, published: pl.DataFrame, settled_later: pl.DataFrame, *, replace: bool) -> Settled:
+@dataclass(frozen=True)
+class Expired:
+    """What is left of a day, and of the days beside it, when their usage has expired.
+
+    Attributes:
+        identities: `identity` and `content_hash` of the records that are counted.
+        counted: `account_id`, `provider` and `source_kind` that the day's rollups count; no rows unless the day itself
+            has expired.
+    """
+
+    identities: pl.DataFrame
+    counted: pl.DataFrame
+
+
+def settle(
+    candidates: pl.DataFrame,
+    published: pl.DataFrame,
+    settled_later: pl.DataFrame,
+    *,
+    replace: bool,
+    expired: Expired | None = None,
+) -> Settled:
     """Settle one day.
 
     Args:
         candidates: this run's records of the day in the order of input and line, with every column of USAGE and
-            `input_rank`, `row`, `tokens`, `width` and `is_fingerprint`.
-        published: `KEY`, `day`, `source_kind`, `content_hash`, `requests`, `tokens`, `width` and DIMENSIONS of the rows
-            already published for this day and the days beside it.
-        settled_later: `KEY` and `content_hash` of the requests that this run accepted for the following day.
+            `input_rank`, `row`, `tokens`, `width`, `is_state`, `is_apart`, `covers` and `is_fingerprint`.
+        published: `KEY`, `day`, `source_kind`, `content_hash`, `requests`, `tokens`, `width`, `is_state`, `is_apart`,
+            `covers` and DIMENSIONS of the rows already published for this day and the days beside it.
+        settled_later: LATER of the requests that this run accepted for the following day.
         replace: take aggregates of another width or grouping instead of those published.
+        expired: what is left where the usage of these days has expired.
     """
     day = candidates["day"][0]
     candidates = _with_occurrence_numbers(candidates)
+    candidates, fates = _against_expired(candidates, expired) if expired else (candidates, [])
     is_request = candidates["source_kind"] == "request"
     requests = candidates if is_request.all() else candidates.filter(is_request)
     aggregates = candidates.filter(~is_request)
-    settled = _settle_requests(requests, published.filter(pl.col("source_kind") == "request"), settled_later)
+    settled = _settle_requests(requests, published.filter(pl.col("source_kind") == "request"), settled_later, day)
     if aggregates.height or published.height:
         _settle_aggregates(settled, aggregates, published.filter(pl.col("day") == day), replace=replace)
+    settled.fates += fates
     return settled
+
+
+def _against_expired(candidates: pl.DataFrame, expired: Expired) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Settle candidates against what can no longer move: what is counted stands, and nothing is counted twice.
+
+    An aggregate that counts a day cannot make way for a fuller one or for requests any more, so these are rejected.
+    """
+    met = expired.identities.group_by("identity").agg(pl.col("content_hash").max().alias("kept_content_hash"))
+    identity = identities_of(candidates)["identity"]
+    joined = candidates.with_columns(identity).join(met, on="identity", how="left", maintain_order="left")
+    joined = joined.drop("identity")
+    is_known = pl.col("kept_content_hash").is_not_null()
+    # How large a state was that is counted is not known any more: it stands.
+    fates = _fated(joined.filter(is_known).with_columns(kept_is_state="is_state", grows=pl.lit(False)))
+    rest = joined.filter(~is_known).drop("kept_content_hash")
+    by_kind = {kind: expired.counted.filter(source_kind=kind).drop("source_kind") for kind in ("aggregate", "request")}
+    rest, refused = _without(rest, by_kind["aggregate"], "rejected", "usage_expired")
+    is_request = pl.col("source_kind") == "request"
+    aggregates, excluded = _without(rest.filter(~is_request), by_kind["request"], "excluded", "counted_by_requests")
+    return pl.concat([rest.filter(is_request), aggregates]), fates + refused + excluded
 
 
 def _with_occurrence_numbers(candidates: pl.DataFrame) -> pl.DataFrame:
@@ -62,19 +112,36 @@ def _with_occurrence_numbers(candidates: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _settle_requests(candidates: pl.DataFrame, published: pl.DataFrame, settled_later: pl.DataFrame) -> Settled:
+def _settle_requests(
+    candidates: pl.DataFrame, published: pl.DataFrame, settled_later: pl.DataFrame, day: date
+) -> Settled:
     """First against what is counted already, then within the run: a repeat is measured against what stands."""
-    fates = []
-    for counted in (published.select(*KEY, "content_hash"), settled_later):
+    fates, fuller = [], []
+    for counted in (published.select(*LATER, is_same_day=pl.col("day") == day), settled_later):
         if _are_disjoint(candidates["request_id"], counted["request_id"]):
             continue
-        met = counted.group_by(*KEY).agg(pl.col("content_hash").max().alias("kept_content_hash"))
+        if "is_same_day" not in counted.columns:
+            counted = counted.with_columns(is_same_day=pl.lit(False))
+        met = counted.group_by(*KEY).agg(
+            pl.col("content_hash").max().alias("kept_content_hash"),
+            pl.col("tokens").max().alias("kept_tokens"),
+            pl.col("is_state").any().alias("kept_is_state"),
+            pl.col("is_same_day").all(),
+        )
         joined = candidates.join(met, on=KEY, how="left", nulls_equal=True, maintain_order="left")
+        # A state that has grown takes the place of what was published for its day; elsewhere it would be in doubt.
+        grows = (pl.col("is_state") | pl.col("kept_is_state")) & (pl.col("tokens") > pl.col("kept_tokens"))
+        joined = joined.with_columns(grows=grows.fill_null(False))
         is_known = pl.col("kept_content_hash").is_not_null()
-        fates += _fated(joined.filter(is_known))
-        candidates = joined.filter(~is_known).drop("kept_content_hash")
+        is_fuller = is_known & pl.col("grows") & pl.col("is_same_day")
+        fuller.append(joined.filter(is_fuller).select(KEY))
+        fates += _fated(joined.filter(is_known & ~is_fuller).drop(_MET))
+        candidates = joined.filter(~is_known | is_fuller).drop("kept_content_hash", "kept_is_state", "grows", *_MET)
     candidates, again = _apart(candidates, _best_of_run(candidates))
-    return Settled(candidates, fates + again)
+    settled = Settled(candidates, fates + again)
+    if fuller:
+        settled.displaced = pl.concat(fuller).unique()
+    return settled
 
 
 def _are_disjoint(ids: pl.Series, others: pl.Series) -> bool:
@@ -87,12 +154,15 @@ def _best_of_run(candidates: pl.DataFrame) -> pl.DataFrame | None:
     if candidates["request_id"].n_unique() == candidates.height:
         return None
     repeated = candidates.filter(pl.col("request_id").is_duplicated())
-    order = repeated.sort(
-        "occurred_at", "content_hash", *_PLACE, descending=[True, True, False, False], maintain_order=True
+    # Of the states of one request the largest stands; of other records the size says nothing.
+    is_state = pl.col("is_state").any().over(KEY)
+    order = repeated.with_columns(size=pl.when(is_state).then("tokens").otherwise(0)).sort(
+        "size", "occurred_at", "content_hash", *_PLACE, descending=[True, True, True, False, False], maintain_order=True
     )
     return order.group_by(*KEY, maintain_order=True).agg(
         pl.col("content_hash").first().alias("kept_content_hash"),
         pl.col("row").first().alias("kept_row"),
+        pl.col("is_state").any().alias("kept_is_state"),
     )
 
 
@@ -102,21 +172,20 @@ def _apart(candidates: pl.DataFrame, best: pl.DataFrame | None) -> tuple[pl.Data
         return candidates, []
     joined = candidates.join(best, on=KEY, how="left", nulls_equal=True, maintain_order="left")
     stands = pl.col("kept_row").is_null() | (pl.col("kept_row") == pl.col("row"))
-    losers = joined.filter(~stands)
-    return joined.filter(stands).drop("kept_row", "kept_content_hash"), _fated(losers.drop("kept_row"))
+    losers = joined.filter(~stands).with_columns(grows=pl.lit(False))
+    return joined.filter(stands).drop("kept_row", "kept_content_hash", "kept_is_state"), _fated(losers.drop("kept_row"))
 
 
 def _fated(rows: pl.DataFrame) -> list[pl.DataFrame]:
-    """Duplicates have the content that is counted; conflicts have another."""
+    """Duplicates have the content that is counted, or are a smaller state of the request; others are conflicts."""
     same = pl.col("content_hash") == pl.col("kept_content_hash")
-    return [
-        frame
-        for frame in (
-            rows.filter(same).with_columns(fate=pl.lit("duplicate"), reason=pl.lit("same_content")),
-            rows.filter(~same).with_columns(fate=pl.lit("conflict"), reason=pl.lit("content_differs")),
-        )
-        if frame.height
-    ]
+    is_state = (pl.col("is_state") | pl.col("kept_is_state")) & ~pl.col("grows") & ~same
+    parts = (
+        rows.filter(same).with_columns(fate=pl.lit("duplicate"), reason=pl.lit("same_content")),
+        rows.filter(is_state).with_columns(fate=pl.lit("duplicate"), reason=pl.lit("superseded")),
+        rows.filter(~same & ~is_state).with_columns(fate=pl.lit("conflict"), reason=pl.lit("content_differs")),
+    )
+    return [part.drop("kept_is_state", "grows") for part in parts if part.height]
 
 
 def _settle_aggregates(settled: Settled, candidates: pl.DataFrame, published: pl.DataFrame, *, replace: bool) -> None:
@@ -124,8 +193,8 @@ def _settle_aggregates(settled: Settled, candidates: pl.DataFrame, published: pl
     is_request = pl.col("source_kind") == "request"
     by_requests = pl.concat(
         [
-            settled.accepted.select("account_id", "provider"),
-            published.filter(is_request).select("account_id", "provider"),
+            settled.accepted.filter(~pl.col("is_apart")).select("account_id", "provider"),
+            published.filter(is_request & ~pl.col("is_apart")).select("account_id", "provider"),
         ]
     ).unique()
     published = published.filter(~is_request)
@@ -141,7 +210,7 @@ def _settle_aggregates(settled: Settled, candidates: pl.DataFrame, published: pl
         settled.fates += fates
         displaced.append(fuller)
         settled.accepted = pl.concat([settled.accepted, accepted], how="diagonal")
-    settled.displaced = pl.concat(displaced).unique()
+    settled.displaced = pl.concat([settled.displaced, *displaced]).unique()
 
 
 def _without(
@@ -158,7 +227,7 @@ def _without(
 def _one_grouping(
     candidates: pl.DataFrame, published: pl.DataFrame, *, replace: bool
 ) -> tuple[pl.DataFrame, list[pl.DataFrame], pl.DataFrame]:
-    """Keep one grouping and width for each account and provider: the published one, else the finest of this run.
+    """Keep one grouping and width for each account, provider and kind of usage: the published, else this run's finest.
 
     Two groupings of the same usage would count it twice.
 
@@ -166,7 +235,7 @@ def _one_grouping(
         The candidates of that grouping, the others as rejected, and the identities of published rows to displace.
     """
     candidates, published = _with_grouping(candidates, ("input_rank",)), _with_grouping(published, ())
-    on = ("account_id", "provider")
+    on = ("account_id", "provider", "covers")
     finest = (
         candidates.select(*on, "grouping", "width")
         .unique()
@@ -193,7 +262,7 @@ def _one_grouping(
 
 def _with_grouping(rows: pl.DataFrame, also_by: tuple[str, ...]) -> pl.DataFrame:
     """Add `grouping`: for each dimension 1 if any row of the account and provider has it, as in `11010`."""
-    over = ("account_id", "provider", "width", *also_by)
+    over = ("account_id", "provider", "covers", "width", *also_by)
     marks = [pl.col(name).is_not_null().any().over(over).cast(pl.Int8).cast(pl.String) for name in DIMENSIONS]
     return rows.with_columns(grouping=pl.concat_str(marks))
 
@@ -202,28 +271,30 @@ def _largest(
     candidates: pl.DataFrame, published: pl.DataFrame
 ) -> tuple[pl.DataFrame, list[pl.DataFrame], pl.DataFrame]:
     """Of each aggregate the state with the most requests, then tokens, then the larger hash."""
-    size = ("requests", "tokens", "content_hash")
+    # Where requests are not counted, tokens decide.
+    candidates, published = (
+        rows.with_columns(known_requests=pl.col("requests").fill_null(0)) for rows in (candidates, published)
+    )
+    size = ("known_requests", "tokens", "content_hash")
     order = candidates.sort(*size, *_PLACE, descending=[True, True, True, False, False], maintain_order=True)
     best = order.group_by(*KEY, maintain_order=True).agg(
         pl.col("content_hash").first().alias("kept_content_hash"), pl.col("row").first().alias("kept_row")
     )
     joined = candidates.join(best, on=KEY, how="left", nulls_equal=True, maintain_order="left")
     is_best = pl.col("row") == pl.col("kept_row")
-    fates = _superseded(joined.filter(~is_best).drop("kept_row"))
+    fates = _superseded(joined.filter(~is_best).drop("kept_row", "known_requests"))
     standing = published.select(*KEY, *(pl.col(name).alias(f"standing_{name}") for name in size))
     best_rows = joined.filter(is_best).drop("kept_row", "kept_content_hash")
     joined = best_rows.join(standing, on=KEY, how="left", nulls_equal=True, maintain_order="left")
-    is_larger = pl.struct(requests="requests", tokens="tokens", content_hash="content_hash") != pl.struct(
-        requests="standing_requests", tokens="standing_tokens", content_hash="standing_content_hash"
-    )
+    is_larger = pl.lit(False)
     for name in reversed(size):
         ours, theirs = pl.col(name), pl.col(f"standing_{name}")
         is_larger = pl.when(ours == theirs).then(is_larger).otherwise(ours > theirs)
-    is_larger = pl.col("standing_requests").is_null() | is_larger
+    is_larger = pl.col("standing_content_hash").is_null() | is_larger
     known = joined.filter(~is_larger).with_columns(kept_content_hash=pl.col("standing_content_hash"))
     accepted = joined.filter(is_larger)
-    fuller = accepted.filter(pl.col("standing_requests").is_not_null()).select(KEY)
-    extra = [f"standing_{name}" for name in size]
+    fuller = accepted.filter(pl.col("standing_content_hash").is_not_null()).select(KEY)
+    extra = ["known_requests", *(f"standing_{name}" for name in size)]
     return accepted.drop(extra), fates + _superseded(known.drop(extra)), fuller
 
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from etl.framing import LINE_BYTES_MAX, Chunk
 
-WHITE_SPACE = b" \t\r\n"
+# Around a line DuckDB passes over these, so everybody does.
+WHITE_SPACE = b" \t\r\n\v\f"
 
 
 # So many at a time that the steps in between stay in the processor's cache.

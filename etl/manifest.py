@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Context, Decimal, Inexact
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -19,14 +20,32 @@ from typing import Any
 from etl import durable
 from etl.errors import IntegrityError, UsageError
 
-FORMAT_VERSION = 1
+# 2 (0.2.0): the manifest's `action`, `days_written`, `closed` and `expired`; `inputs` remembers what was not counted.
+FORMAT_VERSION = 2
 MANIFEST_NAME = "MANIFEST.json"
-SNAPSHOT_TABLES = ("usage", "rollups", "rejects", "inputs", "rates", "aliases", "versions", "days", "statements")
-_SHARING_RATES_FOLDER = ("aliases", "versions")
+INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+SNAPSHOT_TABLES = (
+    "usage",
+    "rollups",
+    "rejects",
+    "inputs",
+    "rates",
+    "aliases",
+    "versions",
+    "contracts",
+    "days",
+    "statements",
+    "identities",
+)
+_CORRECTIONS = ".corrections-"
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_SHARING_RATES_FOLDER = ("aliases", "versions", "contracts")
 _WAY_BACK = "restore the snapshot from a backup, or run again into a new warehouse"
 
 # Money has up to 38 digits, where Python's default context rounds to 28; this one raises instead of rounding.
 _EXACT = Context(prec=60, traps=[Inexact])
+_MONEY = ("cost_usd", "list_cost_usd")
+_AMOUNT = re.compile(r"-?[0-9]{1,26}(\.[0-9]{1,12})?")
 _MONEY_STEP = Decimal("0.000000000001")
 
 
@@ -46,15 +65,43 @@ def table_of(relative: str) -> str:
 
 
 def day_of(relative: str) -> str | None:
-    """The UTC day a usage or rollups file holds, as YYYY-MM-DD; None for other tables.
+    """The UTC day a usage, rollups or identities file holds, as YYYY-MM-DD; None for other tables.
 
     >>> day_of("rollups/2026-11-21.parquet"), day_of("inputs/00000042.parquet")
     ('2026-11-21', None)
+    >>> day_of("rollups/2026-10-15.corrections-2026-11.parquet")
+    '2026-10-15'
     """
     path = PurePosixPath(relative)
-    if path.parts[0] not in ("usage", "rollups"):
+    if path.parts[0] not in ("usage", "rollups", "identities"):
         return None
-    return date.fromisoformat(path.parts[1].removesuffix(".parquet")).isoformat()
+    name = path.parts[1].removesuffix(".parquet")
+    day, mark, period = name.partition(_CORRECTIONS) if path.parts[0] == "rollups" else (name, "", "")
+    if mark and not _MONTH.fullmatch(period):
+        raise ValueError(f"not the name of a snapshot's file: {relative!r}")
+    return date.fromisoformat(day).isoformat()
+
+
+def period_of(relative: str) -> str | None:
+    """The month in which a rollups file is booked, as YYYY-MM; None for other tables.
+
+    >>> period_of("rollups/2026-10-15.parquet"), period_of("rollups/2026-10-15.corrections-2026-11.parquet")
+    ('2026-10', '2026-11')
+    """
+    day = day_of(relative) if relative.startswith("rollups/") else None
+    if day is None:
+        return None
+    _, mark, period = relative.removesuffix(".parquet").partition(_CORRECTIONS)
+    return period if mark else day[:7]
+
+
+def rollups_name(day: date, period: str, charge_class: str) -> str:
+    """The name of the rollups file for what a day used, or for what was booked for it as a correction in `period`.
+
+    >>> rollups_name(date(2026, 10, 15), "2026-11", "correction")
+    'rollups/2026-10-15.corrections-2026-11.parquet'
+    """
+    return f"rollups/{day}{f'{_CORRECTIONS}{period}' if charge_class == 'correction' else ''}.parquet"
 
 
 @dataclass(frozen=True)
@@ -77,6 +124,21 @@ class Snapshot:
         return str(self.manifest["manifest_sha256"])
 
     @property
+    def format_version(self) -> int:
+        """The warehouse format it was written in."""
+        return int(self.manifest["format_version"])
+
+    @property
+    def published_at(self) -> datetime:
+        """When it was built, in naive UTC: its own clock, which nothing orders by."""
+        return datetime.fromisoformat(self.manifest["created_at"].removesuffix("Z"))
+
+    @property
+    def action(self) -> str:
+        """The command that made it; before manifests said so, every snapshot was made by `run`."""
+        return str(self.manifest.get("action", "run"))
+
+    @property
     def entries(self) -> list[dict[str, Any]]:
         """The manifest's files: path, table, day, sha256, bytes, rows and sums, sorted by path."""
         entries: list[dict[str, Any]] = self.manifest["files"]
@@ -96,6 +158,10 @@ class Snapshot:
         if day is not None:
             return list(self._paths.get((table, day.isoformat()), []))
         return sorted(path for (owner, _), paths in self._paths.items() if owner == table for path in paths)
+
+    def expired_days(self) -> list[date]:
+        """The days whose usage has expired, in order: their rollups stand, and no record of theirs can be shown."""
+        return sorted(map(date.fromisoformat, self.manifest.get("expired", {})))
 
     def days(self) -> list[date]:
         """The days that have usage or rollups, in order."""
@@ -135,18 +201,41 @@ def read_snapshot(path: Path) -> Snapshot:
         data = file.read_bytes()
         members = json.loads(data)
         version = members["format_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        encoded = encode(members)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError(f"{file}: not a readable manifest ({type(error).__name__}); {_WAY_BACK}") from error
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if type(version) is int and version > FORMAT_VERSION:
         raise UsageError(
             f"{file}: written in format {version} by a newer Costroll; this one reads up to {FORMAT_VERSION}: "
             "upgrade it with `pip install --upgrade costroll`"
         )
-    if encode(members) != data:
+    if encoded != data:
         raise IntegrityError(f"{file}: the manifest does not match its own hash: it was changed; {_WAY_BACK}")
+    if type(version) is not int or not _is_sound(members):
+        raise IntegrityError(f"{file}: its members are not those of a manifest; {_WAY_BACK}")
     if path.name != snapshot_name(members["snapshot"]):
         raise IntegrityError(f"{file}: calls itself snapshot {members['snapshot']}, which its folder's name does not")
     return Snapshot(members["snapshot"], path, members)
+
+
+def _is_sound(members: dict[str, Any]) -> bool:
+    """Whether the number and the files are what everybody reads them as."""
+    files = members.get("files")
+    return type(members.get("snapshot")) is int and isinstance(files, list) and all(map(_is_entry, files))
+
+
+def _is_entry(entry: Any) -> bool:
+    try:
+        belongs = (table_of(entry["path"]), day_of(entry["path"])) == (entry["table"], entry.get("day"))
+        counts = (entry["rows"], entry["bytes"], *(n for name, n in entry["sums"].items() if name not in _MONEY))
+        amounts = [entry["sums"].get(name, "0") for name in _MONEY]
+        is_hashed = isinstance(entry["sha256"], str)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return False
+    is_counted = all(type(count) is int for count in counts)
+    return (
+        belongs and is_counted and is_hashed and all(isinstance(one, str) and _AMOUNT.fullmatch(one) for one in amounts)
+    )
 
 
 def snapshot_name(number: int) -> str:
@@ -165,13 +254,34 @@ def write_manifest(folder: Path, members: dict[str, Any]) -> Snapshot:
     return Snapshot(members["snapshot"], folder, json.loads(data))
 
 
+def members_of_state(snapshot: Snapshot) -> dict[str, Any]:
+    """What a manifest says of the state, not of the run that made it: a commit that reads nothing carries it over."""
+    names = ("rate_version", "tried_rate_version", "settings_hash")
+    return {name: snapshot.manifest[name] for name in names if name in snapshot.manifest}
+
+
+def changed_days(before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]) -> list[str]:
+    """The days whose files differ between two snapshots, each YYYY-MM-DD, in order.
+
+    Args:
+        before: the files of the one, as in its manifest.
+        after: the files of the other.
+    """
+    files = [
+        {(entry["day"], entry["path"], entry["sha256"]) for entry in side if "day" in entry} for side in (before, after)
+    ]
+    return sorted({day for day, _, _ in files[0] ^ files[1]})
+
+
 def totals_of(entries: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The sums over a snapshot's files: rows of each table and the exact cost."""
-    totals: dict[str, Any] = {f"{table}_rows": 0 for table in SNAPSHOT_TABLES}
+    # Snapshots without a contract have no total of them: the table came with format 2.
+    totals: dict[str, Any] = {f"{table}_rows": 0 for table in SNAPSHOT_TABLES if table != "contracts"}
     totals |= {"cost_usd": "0", "list_cost_usd": "0"}
     for entry in entries:
-        totals[f"{entry['table']}_rows"] += entry["rows"]
-        for name in ("cost_usd", "list_cost_usd"):
+        rows = f"{entry['table']}_rows"
+        totals[rows] = totals.get(rows, 0) + entry["rows"]
+        for name in _MONEY:
             totals[name] = add_money(totals[name], entry["sums"].get(name, "0"))
     return totals
 

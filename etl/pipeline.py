@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from etl import __version__, analyst
+from etl import analyst, durable, preflight
+from etl.alerts import Thing, judge, things_of_days
+from etl.booking import book, closed_months, published_whole
 from etl.decoding import Reading
-from etl.errors import IntegrityError, StrictError
+from etl.errors import IntegrityError, StorageError, StrictError
 from etl.fates import Counts
+from etl.healing import days_to_try, healed_at_newest, quantities_of
+from etl.healing import healed as healing
+from etl.history import History
 from etl.inputs import Found, find
+from etl.inputs_table import read_inputs_table, write_inputs_table
 from etl.intake import Intake, Progress
+from etl.last_run import remember
+from etl.periods import booking_period
 from etl.places import with_places
-from etl.rate_card import RateCard, current_card, shipped_card
+from etl.quarantine import Quarantine
+from etl.rate_card import RateCard, newer_shipped_card
+from etl.rate_publishing import card_of, write_card
 from etl.rating import rate
-from etl.run_report import InputReport, Options, RunReport
-from etl.schema import arrow_schema, polars_schema
-from etl.settlement import Settlement, with_columns_of
+from etl.run_report import InputReport, LateBooking, Options, RunReport, things_of
+from etl.schema import arrow_schema
+from etl.settlement import Settlement
 from etl.sources import SOURCE_BY_NAME
 from etl.spool import Spool
 from etl.warehouse import Snapshot, SnapshotBuilder, Warehouse
@@ -51,28 +64,55 @@ def run(
     Raises:
         CostrollError: nothing was published.
     """
-    found = find(paths)
+    return run_found(find(paths), root, options, now=now, on_progress=on_progress)
+
+
+def run_found(
+    found: Found,
+    root: Path,
+    options: Options,
+    *,
+    now: datetime | None = None,
+    on_progress: Progress | None = None,
+    whole: Callable[[RunReport], RunReport | None] = lambda report: report,
+) -> RunReport:
+    """As `run`, of inputs that are found already.
+
+    Args:
+        found: the inputs.
+        root: as for `run`, and so are the others.
+        options: how.
+        now: the instant.
+        on_progress: of the reading.
+        whole: turns the report of this step into that of all steps, or into None while there are more to come.
+    """
     began = now or datetime.now(UTC).replace(tzinfo=None)
     source = SOURCE_BY_NAME[options.source] if options.source else None
-    reading = Reading(began + timedelta(days=1), options.account, options.assume_zone, source)
+    reading = Reading(began + timedelta(days=1), options.account, options.assume_zone, source, options.date)
     warehouse = Warehouse(root)
-    with warehouse.lock():
+    with warehouse.lock(options.wait_seconds, options.on_wait):
         parent = warehouse.current()
+        preflight.require_writable(warehouse.root)
         builder = warehouse.begin(parent)
         spool_folder = warehouse.root / ".staging-spool"
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="card") as beside:
-                card = beside.submit(_card_of, parent)
-                intake = Intake(_history(parent), options, Spool(spool_folder))
-                intake.take(found.inputs, reading, on_progress)
-            report = _publish(parent, builder, card.result(), found, intake, options)
+                card = beside.submit(card_of, parent)
+                intake = Intake(History(read_inputs_table(parent), options), options, Spool(spool_folder))
+                intake.note(found)
+                intake.take(found.inputs, reading, on_progress, partial(preflight.require_room, warehouse.root))
+            report = _publish(parent, builder, card.result(), found, intake, options, began.date())
         except BaseException:
             builder.discard()
             raise
         finally:
-            shutil.rmtree(spool_folder, ignore_errors=True)
-        if report.snapshot:
+            with suppress(StorageError):  # what stays behind is swept by the next run
+                durable.remove_tree(spool_folder)
+        report.storage_warning = preflight.warning(warehouse.root)
+        if report.snapshot or not analyst.is_database_current(warehouse):
             analyst.build_database(warehouse)
+        if ended := whole(report):
+            remember(warehouse, ended)
     return report
 
 
@@ -83,40 +123,64 @@ def _publish(
     found: Found,
     intake: Intake,
     options: Options,
+    today: date,
 ) -> RunReport:
     """Settle, rate and commit; or leave it, when nothing changed."""
     settlement = Settlement(parent, builder, card, intake.read, options)
     quantities = settlement.settle(intake.spool)
     counts = _closed(intake.read)
+    again = days_to_try(parent, card, settlement.touched)
+    quantities += quantities_of(parent, again, card) if parent else []
     healed = _healed_before(parent)
-    rollups = rate(pl.concat(quantities), card, healed) if quantities else arrow_schema("rollups").empty_table()
-    refused = [InputReport(name, None, refusal=(code, text)) for name, code, text in found.refused]
-    days = sorted(settlement.touched)
+    rollups = (
+        rate(pl.concat(quantities), card, healed) if quantities else pa.Table.from_batches([], arrow_schema("rollups"))
+    )
+    # The usage of an expired day cannot be summed anew: what is published for it, and what is new, are the whole.
+    grown = sorted(day for day in settlement.touched if day in settlement.expired)
+    told, healed_days = healing(
+        parent, rollups.filter(pc.invert(pc.is_in(rollups["day"], pa.array(grown, pa.date32()))))
+    )
+    days = sorted({*settlement.touched, *(healed_days & set(again))})
+    rollups = rollups.filter(pc.is_in(rollups["day"], pa.array(days, pa.date32())))
+    whole = pl.concat([pl.DataFrame(rollups), *([published_whole(parent, grown)] if parent and grown else [])])
+    counted = {index: one for index, one in enumerate(intake.read) if one.counts_now}
+    late = with_places(settlement.late_rejects, intake.read, SOURCE_BY_NAME.get(options.source or ""))
+    quarantine = Quarantine(parent, builder, counted, [*intake.rejects, *late])
+    inputs = sorted(intake.reports, key=lambda one: one.name)
+    unpriced = _newly_unpriced(parent, settlement.touched, whole)
     report = RunReport(
-        sorted([*refused, *intake.passed, *intake.read], key=lambda one: one.name),
+        inputs,
         counts,
         found.other_files,
         parent is None,
         days,
-        _newly_unpriced(parent, settlement, rollups),
+        _by_status(unpriced),
+        quarantine.known_rows(),
+        _booked_late(settlement, closed_months(parent)),
+        told,
+        newer_shipped_card(card),
     )
+    report.things = things_of(inputs, quarantine.new_rows(), unpriced)
+    report.things += _things_of_days(parent, settlement, whole, options)
+    report.verdict = judge(report.things, options.alert, counts.read, today)
     if options.strict and report.needs_attention:
         raise StrictError(f"--strict: something needs attention, so nothing was published\n{counts.line()}")
-    counted = {index: one for index, one in enumerate(intake.read) if one.counts_now}
-    if not counted:
+    if not counted and not days and not (parent and intake.to_remember):
         builder.discard()
         return report
-    expected = settlement.expected | _write_rollups(parent, builder, settlement, rollups)
-    _write_inputs(builder, list(counted.values()), options)
-    _write_rejects(parent, builder, counted, [*intake.rejects, *with_places(settlement.late_rejects, intake.read)])
+    expected = settlement.expected | book(parent, builder, days, whole, closed_months(parent), in_parts=grown)
+    write_inputs_table(builder, [*counted.values(), *intake.to_remember], options)
+    quarantine.write()
     if parent is None:
-        _write_card(builder, card)
+        write_card(builder, card)
     facts = {
+        "action": "run",
         "inputs": [_input_facts(one) for one in counted.values()],
         "closure": asdict(counts),
         "settings_hash": options.reading_hash(),
         "rate_version": card.newest(),
-        "days": {day.isoformat(): _day_facts(day, settlement, card, healed, rollups) for day in days},
+        "tried_rate_version": card.newest(),
+        "days": _days_facts(parent, settlement, days, pl.concat(quantities) if quantities else None, card, rollups),
         "expected": expected,
     }
     report.snapshot = builder.commit(facts)
@@ -149,102 +213,73 @@ def _healed_before(parent: Snapshot | None) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"day": pl.Date, "rate_version": pl.Int64}, orient="row")
 
 
-def _day_facts(
-    day: date, settlement: Settlement, card: RateCard, healed: pl.DataFrame, rollups: pa.Table
+def _days_facts(
+    parent: Snapshot | None,
+    settlement: Settlement,
+    days: Sequence[date],
+    quantities: pl.DataFrame | None,
+    card: RateCard,
+    rollups: pa.Table,
 ) -> dict[str, Any]:
-    """What the manifest keeps of a touched day: the card versions it was rated with, its candidates' fates."""
-    version = settlement.version_of(day)
-    known = [version, *healed.filter(pl.col("day") == day)["rate_version"]]
-    used = pl.DataFrame(rollups).filter(pl.col("day") == day)["rate_version"].max()
-    if isinstance(used, int) and used > max(known):
-        known.append(card.newest())
-    facts: dict[str, Any] = {"rate_version": version, "candidates": settlement.closure[day.isoformat()]}
-    return facts | ({"healed": known[1:]} if known[1:] else {})
+    """What the manifest keeps of each written day: the card versions it was rated with, its candidates' fates."""
+    before = parent.manifest.get("days", {}) if parent else {}
+    known = {
+        day: [settlement.version_of(day), *before.get(day.isoformat(), {}).get("healed", ())] for day in days
+    }  # fmt: skip
+    at_newest = healed_at_newest(quantities, card, known, rollups)
+    facts = {}
+    for day, versions in known.items():
+        name = day.isoformat()
+        later = versions[1:] + [card.newest()] * (day in at_newest)
+        candidates = settlement.closure.get(name, before.get(name, {}).get("candidates", {}))
+        facts[name] = {"rate_version": versions[0], "candidates": candidates} | ({"healed": later} if later else {})
+    return facts
 
 
-def _newly_unpriced(parent: Snapshot | None, settlement: Settlement, rollups: pa.Table) -> dict[str, int]:
-    """The quantities without a price that the touched days have now and had not before, by price status."""
-    files = [file for day in settlement.touched for file in (parent.files("rollups", day) if parent else [])]
-    unpriced: Counter[str] = Counter()
-    for sign, frame in ((1, pl.DataFrame(rollups)), *((-1, pl.read_parquet(file)) for file in files)):
+def _newly_unpriced(parent: Snapshot | None, days: Collection[date], whole: pl.DataFrame) -> dict[tuple[str, str], int]:
+    """By (price status, model), the quantities without a price of these days, less those they had before."""
+    files = [file for day in days for file in (parent.files("rollups", day) if parent else [])]
+    unpriced: Counter[tuple[str, str]] = Counter()
+    for sign, frame in (
+        (1, whole.filter(pl.col("day").is_in(list(days)))),
+        *((-1, pl.read_parquet(file)) for file in files),
+    ):
         rows = frame.filter(pl.col("price_status").str.starts_with("unpriced"))
-        for status, quantity in rows.group_by("price_status").agg(pl.col("quantity").sum()).rows():
-            unpriced[status] += sign * quantity
-    return {status: quantity for status, quantity in sorted(unpriced.items()) if quantity > 0}
+        for status, model, quantity in rows.group_by("price_status", "model").agg(pl.col("quantity").sum()).rows():
+            unpriced[status, model] += sign * quantity
+    return dict(sorted(unpriced.items(), key=str))  # an aggregate may name no model
 
 
-def _write_rollups(
-    parent: Snapshot | None, builder: SnapshotBuilder, settlement: Settlement, rollups: pa.Table
-) -> dict[str, dict[str, Any]]:
-    """Write a file for each touched day. Returns what each must hold."""
-    parts = pl.DataFrame(rollups).partition_by("day", as_dict=True, maintain_order=True)
-    expected = {}
-    for day in sorted(settlement.touched):
-        relative = f"rollups/{day}.parquet"
-        if (day,) in parts:
-            table = parts[day,].to_arrow().cast(arrow_schema("rollups"))
-            builder.write(relative, table)
-            cost = parts[day,]["cost_usd"].sum()
-            expected[relative] = {"rows": table.num_rows, "sums": {"cost_usd": str(cost)}}
-        elif parent and parent.files("rollups", day):
-            builder.drop(relative)
-    return expected
+def _by_status(unpriced: dict[tuple[str, str], int]) -> dict[str, int]:
+    """What was added without a price, by price status."""
+    added: Counter[str] = Counter()
+    for (status, _), quantity in unpriced.items():
+        added[status] += quantity
+    return {status: quantity for status, quantity in sorted(added.items()) if quantity > 0}
 
 
-def _write_inputs(builder: SnapshotBuilder, counted: Sequence[InputReport], options: Options) -> None:
-    rows = [
-        {
-            **{name: value for name, value in one.facts.items() if name != "formats"},
-            **asdict(one.counts),
-            "input_name": one.name,
-            "input_sha256": one.sha256,
-            "format": ",".join(sorted(one.facts.get("formats", ()))),
-            "options_hash": options.reading_hash(),
-            "tool_version": __version__,
-            "at_snapshot": builder.number,
-        }
-        for one in counted
-    ]
-    table = pl.DataFrame(rows, schema=polars_schema("inputs"), orient="row").sort("input_name")
-    builder.write(f"inputs/{builder.number:08d}.parquet", table.to_arrow().cast(arrow_schema("inputs")))
+def _things_of_days(
+    parent: Snapshot | None, settlement: Settlement, whole: pl.DataFrame, options: Options
+) -> list[Thing]:
+    """What the costs of whole days say."""
+    before: dict[date, Decimal] = {}
+    for entry in parent.entries if parent else []:
+        if entry["table"] == "rollups":  # a day with corrections has several files
+            day = date.fromisoformat(entry["day"])
+            before[day] = before.get(day, Decimal(0)) + Decimal(entry["sums"].get("cost_usd", "0"))
+    now = dict(whole.group_by("day").agg(pl.col("cost_usd").sum()).rows())
+    after = {day: cost for day, cost in before.items() if day not in settlement.touched} | now
+    return things_of_days(before, after, settlement.touched, options.alert)
 
 
-def _write_rejects(
-    parent: Snapshot | None, builder: SnapshotBuilder, counted: dict[int, InputReport], rejects: list[pl.DataFrame]
-) -> None:
-    """Write this run's rejects; those of inputs that were read again replace the earlier ones."""
-    read_again = [one.sha256 for one in counted.values()]
-    schema, arrow = polars_schema("rejects"), arrow_schema("rejects")
-    for file in parent.files("rejects") if parent else []:
-        assert parent is not None
-        earlier = pl.read_parquet(file)
-        left = earlier.filter(~pl.col("input_sha256").is_in(read_again))
-        relative = str(file.relative_to(parent.path))
-        if left.height == 0:
-            builder.drop(relative)
-        elif left.height != earlier.height:
-            builder.write(relative, left.to_arrow().cast(arrow))
-    if not rejects:
-        return
-    names = pl.DataFrame(
-        {
-            "input_index": list(counted),
-            "input_name": [one.name for one in counted.values()],
-            "input_sha256": read_again,
-        },
-        schema={"input_index": pl.Int64, "input_name": pl.String, "input_sha256": pl.String},
-    )
-    rows = pl.concat(rejects, how="diagonal").join(names, on="input_index", how="inner")
-    rows = with_columns_of(rows, schema).with_columns(at_snapshot=pl.lit(builder.number, pl.Int64))
-    rows = rows.select(schema.names()).cast(schema).sort("input_sha256", "line_number", "fate", "reason")
-    if rows.height:
-        builder.write(f"rejects/{builder.number:08d}.parquet", rows.to_arrow().cast(arrow))
-
-
-def _write_card(builder: SnapshotBuilder, card: RateCard) -> None:
-    for table in ("rates", "aliases", "versions"):
-        frame: pl.DataFrame = getattr(card, table)
-        builder.write(f"rates/{table}-{builder.number:08d}.parquet", frame.to_arrow().cast(arrow_schema(table)))
+def _booked_late(settlement: Settlement, closed: Collection[str]) -> list[LateBooking]:
+    """How many accepted records belong to closed months, and where their cost is booked."""
+    late: Counter[tuple[str, str]] = Counter()
+    for day, fates in settlement.closure.items():
+        month = day[:7]
+        if month in closed and fates.get("accepted"):
+            late[month, booking_period(date.fromisoformat(day), closed)] += fates["accepted"]
+    return [LateBooking(month, period, records) for (month, period), records in sorted(late.items())]
 
 
 def _input_facts(one: InputReport) -> dict[str, Any]:
@@ -255,17 +290,3 @@ def _input_facts(one: InputReport) -> dict[str, Any]:
         "fates": asdict(one.counts),
         "reasons": {f"{fate}/{reason}": number for (fate, reason), number in sorted(one.reasons.items())},
     }
-
-
-def _card_of(parent: Snapshot | None) -> RateCard:
-    if parent is None:
-        return shipped_card()  # `costroll rates check` and the tests judge it; no night needs to
-    files = [parent.files(table) for table in ("rates", "aliases", "versions")]
-    if not all(files):
-        raise IntegrityError(f"{parent.path}: the rate table is missing; run `costroll verify`")
-    return current_card([found[0] for found in files])
-
-
-def _history(parent: Snapshot | None) -> pl.DataFrame:
-    files = parent.files("inputs") if parent else []
-    return pl.read_parquet(files) if files else pl.DataFrame(schema=polars_schema("inputs"))

@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -22,6 +23,12 @@ import polars as pl
 from etl.errors import RateCardError
 from etl.rate_csv import CardFile, read_aliases, read_rates
 from etl.schema import polars_schema
+
+# In the order in which `current_card` takes their files.
+CARD_TABLES = ("rates", "aliases", "versions", "contracts")
+# How the names of shipped cards begin; their date follows, so the newer name is the larger one.
+CARD_NAME = "costroll card "
+_CARD_FOLDER = resources.files("etl").joinpath("card")
 
 
 @dataclass(frozen=True)
@@ -32,11 +39,13 @@ class RateCard:
         rates: the table `rates` of `etl.schema`.
         aliases: the table `aliases`.
         versions: the table `versions`; the newest is the largest `rate_version`.
+        contracts: the table `contracts`: which account has which book of negotiated rates, and when.
     """
 
     rates: pl.DataFrame
     aliases: pl.DataFrame
     versions: pl.DataFrame
+    contracts: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=polars_schema("contracts")))
 
     def newest(self) -> int:
         """The newest version.
@@ -66,18 +75,30 @@ class RateCard:
             rates=self.rates.filter(known).with_columns(still),
             aliases=self.aliases.filter(known).with_columns(still),
             versions=self.versions.filter(known),
+            contracts=self.contracts.filter(known).with_columns(still),
         )
+
+    def as_known_on(self, instant: datetime) -> RateCard:
+        """The card as it was known at an instant, naive UTC.
+
+        Raises:
+            RateCardError: nothing was recorded by then.
+        """
+        by_then = self.versions.filter(pl.col("recorded_at") <= pl.lit(instant, pl.Datetime("us")))
+        if by_then.is_empty():
+            first = self.versions["recorded_at"].min()
+            raise RateCardError(f"nothing was known on {instant}Z; the first version was recorded at {first!s}Z")
+        return self.as_known(int(by_then["rate_version"].max()))  # type: ignore[arg-type]  # a column of integers
 
     def current(self) -> RateCard:
         """Only the rates and aliases known at the newest version."""
         now = pl.col("superseded_at").is_null()
-        return RateCard(self.rates.filter(now), self.aliases.filter(now), self.versions)
+        return RateCard(self.rates.filter(now), self.aliases.filter(now), self.versions, self.contracts.filter(now))
 
 
 def shipped_card() -> RateCard:
     """The card of list prices in the package."""
-    folder = resources.files("etl").joinpath("card")
-    about = tomllib.loads(folder.joinpath("card.toml").read_text(encoding="utf-8"))
+    folder, about = _CARD_FOLDER, _about_shipped()
     return load_card(
         folder.joinpath("rates.csv"),
         folder.joinpath("aliases.csv"),
@@ -85,6 +106,17 @@ def shipped_card() -> RateCard:
         rate_version=about["rate_version"],
         recorded_at=about["recorded_at"],
     )
+
+
+def newer_shipped_card(card: RateCard) -> str | None:
+    """The name of the card in the package, when it is newer than every shipped card this one has taken."""
+    name = str(_about_shipped()["name"])
+    taken = card.versions.filter(pl.col("name").str.starts_with(CARD_NAME))["name"]
+    return name if all(name > str(other) for other in taken) else None
+
+
+def _about_shipped() -> dict[str, Any]:
+    return tomllib.loads(_CARD_FOLDER.joinpath("card.toml").read_text(encoding="utf-8"))
 
 
 def load_card(
@@ -126,15 +158,13 @@ def current_card(parquet: Sequence[Path] | None = None) -> RateCard:
     """The card that the commands show.
 
     Args:
-        parquet: a warehouse's files of rates, aliases and versions, in this order; None for the shipped card.
+        parquet: a warehouse's files of rates, aliases, versions and, if there are any, contracts, in this order;
+            None for the shipped card.
     """
     if parquet is None:
         return shipped_card()
-    rates, aliases, versions = parquet
     return RateCard(
-        rates=pl.read_parquet(rates).cast(polars_schema("rates")),
-        aliases=pl.read_parquet(aliases).cast(polars_schema("aliases")),
-        versions=pl.read_parquet(versions).cast(polars_schema("versions")),
+        *(pl.read_parquet(file).cast(polars_schema(table)) for table, file in zip(CARD_TABLES, parquet, strict=False))
     )
 
 
@@ -144,14 +174,15 @@ def thresholds(card: RateCard) -> list[int]:
 
 
 def change_instants(card: RateCard) -> list[datetime]:
-    """The instants, other than midnight, at which a rate or alias of any version changes, in ascending order."""
-    frames = (card.rates, card.aliases)
+    """The instants, other than midnight, at which anything of any version begins or ends, in ascending order."""
+    frames = (card.rates, card.aliases, card.contracts)
     instants = pl.concat([frame[column] for frame in frames for column in ("effective_from", "effective_to")])
     return sorted(instant for instant in instants.drop_nulls().unique() if instant.time() != time())
 
 
 def register(con: duckdb.DuckDBPyConnection, card: RateCard) -> None:
-    """Show the card to SQL as `rates_history`, `aliases_history` and `rate_versions`."""
+    """Show the card to SQL as `rates_history`, `aliases_history`, `contracts_history` and `rate_versions`."""
     con.register("rates_history", card.rates.to_arrow())
     con.register("aliases_history", card.aliases.to_arrow())
+    con.register("contracts_history", card.contracts.to_arrow())
     con.register("rate_versions", card.versions.to_arrow())

@@ -49,6 +49,14 @@ def check(card: RateCard) -> list[Finding]:
     return sorted(findings, key=lambda finding: (finding.severity != FAIL, finding.check))
 
 
+def new_warnings(before: RateCard, after: RateCard) -> list[str]:
+    """The warnings that a new version of a card raises, and the one before did not."""
+    if after is before:
+        return []
+    known, found = ({f"{f.check}: {f.text}" for f in check(card) if f.severity == WARN} for card in (before, after))
+    return sorted(found - known)
+
+
 def validated(card: RateCard) -> RateCard:
     """The same card, when nothing fails.
 

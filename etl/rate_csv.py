@@ -38,6 +38,7 @@ RATE_FIELDS = (
     "source",
 )
 ALIAS_FIELDS = ("provider", "alias", "model", "effective_from", "effective_to", "source", "confidence")
+LIST = "list"  # the book of the providers' price lists; any other is a contract's
 RATE_STATUSES = ("published", "inferred", "contract")
 
 _MAY_BE_BLANK = ("effective_from", "effective_to", "confidence", "source")
@@ -60,11 +61,8 @@ def read_rates(file: CardFile, rate_version: int, recorded_at: datetime) -> pl.D
     )
     size = len(columns["model"])
     keys = zip(*(columns[name] for name in RATE_FIELDS[:7]), strict=True)  # up to effective_from
-    columns["rate_id"] = [
-        f"{provider}/{model}/{tier}/{meter}/{caching}>{over}@{_since(since)}#{rate_version}"
-        for provider, model, tier, meter, caching, over, since in keys
-    ]
-    columns["book"] = ["list"] * size
+    columns["rate_id"] = [rate_id((*key[:6], LIST), key[6], rate_version) for key in keys]
+    columns["book"] = [LIST] * size
     return _versioned(columns, "rates", rate_version, recorded_at)
 
 
@@ -147,6 +145,25 @@ def _versioned(columns: dict[str, list[Any]], table: str, rate_version: int, rec
     columns["rate_version"] = [rate_version] * size
     schema = polars_schema(table)
     return pl.DataFrame({name: pl.Series(name, columns[name], dtype) for name, dtype in schema.items()})
+
+
+def rate_id(key: Sequence[Any], effective_from: datetime | None, rate_version: int) -> str:
+    """The name of one rate row; a contract's begins with its book.
+
+    >>> rate_id(("openai", "o3", "batch", "input", "cached", 0, "list"), None, 1)
+    'openai/o3/batch/input/cached>0@ever#1'
+    >>> rate_id(("openai", "o3", "batch", "input", "cached", 0, "acme-2026"), datetime(2026, 1, 1), 2)
+    'acme-2026:openai/o3/batch/input/cached>0@2026-01-01#2'
+
+    Args:
+        key: provider, model, tier, meter, caching status, context threshold, book.
+        effective_from: None for since ever.
+        rate_version: the version that introduces it.
+    """
+    provider, model, tier, meter, caching_status, over, book = key
+    whose = "" if book == LIST else f"{book}:"
+    what = f"{provider}/{model}/{tier}/{meter}/{caching_status}>{over}"
+    return f"{whose}{what}@{_since(effective_from)}#{rate_version}"
 
 
 @cache

@@ -16,6 +16,7 @@ from etl.engine import connect
 from etl.errors import UsageError
 from etl.meters import CACHING_STATUSES, METERS
 from etl.rate_card import RateCard
+from etl.rate_csv import LIST
 from etl.rating import install
 
 # People look for these first.
@@ -77,18 +78,33 @@ def _paths(
     providers = sorted(card.current().rates["provider"].unique())
     if provider is not None and provider not in providers:
         raise UsageError(f"the card has no provider {provider!r}; it has {', '.join(providers)}")
-    names = pl.DataFrame(
-        [(whose, model, at) for whose in providers if provider in (None, whose) for at in instants],
-        schema={"provider": pl.String, "model": pl.String, "stretch_at": pl.Datetime("us")},
-        orient="row",
-    ).with_columns(version=pl.lit(card.newest(), pl.Int64), known_at=pl.lit(_known_at(card)))
-    with connect() as con:
-        install(con, card)
-        con.register("names", names.to_arrow())
-        rows = con.sql("SELECT DISTINCT provider, priced_model FROM priced_models('names') ORDER BY ALL").fetchall()
+    asked = [(whose, model, at) for whose in providers if provider in (None, whose) for at in instants]
+    rows = sorted({(whose, priced) for (whose, _), priced in _resolved(card, asked)})
     if not rows:
         raise UsageError(_unknown(card, model, provider))
     return [(whose, _path(model, priced)) for whose, priced in rows]
+
+
+def priced_as(card: RateCard, names: Sequence[tuple[str, str, datetime]]) -> dict[tuple[str, str], str]:
+    """(provider, model) -> the model whose rates it has, for those that lead to any.
+
+    Args:
+        names: provider, model and when it was used.
+    """
+    return dict(_resolved(card, names))
+
+
+def _resolved(card: RateCard, names: Sequence[tuple[str, str, datetime]]) -> list[tuple[tuple[str, str], str]]:
+    """Each name with the model under which it is priced, at the card's newest version."""
+    schema = pl.Schema([("provider", pl.String()), ("model", pl.String()), ("stretch_at", pl.Datetime("us"))])
+    asked = pl.DataFrame(list(names), schema=schema, orient="row").with_columns(
+        version=pl.lit(card.newest(), pl.Int64), known_at=pl.lit(_known_at(card)), book=pl.lit(LIST)
+    )
+    with connect() as con:
+        install(con, card)
+        con.register("names", asked.to_arrow())
+        rows = con.sql("SELECT DISTINCT provider, model, priced_model FROM priced_models('names')").fetchall()
+    return [((provider, model), priced) for provider, model, priced in rows]
 
 
 def _known_at(card: RateCard) -> datetime:

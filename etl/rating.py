@@ -63,8 +63,8 @@ def install(con: duckdb.DuckDBPyConnection, card: RateCard | None = None) -> Non
 
     Args:
         con: where to create them.
-        card: shown to them as `rates_history`, `aliases_history` and `rate_versions`. Without it these three relations,
-            `usage` and `days` exist already, and `charges_between` is created too.
+        card: shown to them as `rates_history`, `aliases_history`, `contracts_history` and `rate_versions`. Without it
+            these four relations, `usage` and `days` exist already, and `charges_between` is created too.
     """
     if card is not None:
         register(con, card)

@@ -10,7 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from etl.shapes import Literal, Shape, raw_row, recognise
+from etl.containers import Decided, entries
+from etl.json_values import NO_TEXT, Literal
+from etl.shapes import Shape, raw_row, recognise
 from etl.sources.base import Source
 
 
@@ -43,34 +45,43 @@ def take_value(
         read: where to add what is decided at sight.
         rows: where to add raw rows.
     """
-    number = numbers[0]
     if not isinstance(value, dict):
-        read.decided.append((number, "rejected", "not_an_object"))
+        read.decided.append((numbers[0], "rejected", "not_an_object"))
         return
-    found = recognise(value, only)
-    if found.shape is None:
-        assert found.fate is not None and found.reason is not None
-        read.decided.append((number, found.fate, found.reason))
-        return
-    unpack = found.shape.source.unpack
-    if unpack is None:
-        _take_record(found.shape, found.record, number, value, rows)
-        return
-    for index, record in enumerate(unpack(found.record)):
+    for index, record in enumerate(entries(value)):
         number = numbers[min(index, len(numbers) - 1)]
-        # A page or bucket may hold results of another kind.
-        part = recognise(record, only)
-        if part.shape == found.shape:
-            _take_record(found.shape, record, number, record, rows)
+        if isinstance(record, Decided):
+            read.decided.append((number, record.fate, record.reason))
+            continue
+        found = recognise(record, only)
+        if found.shape is None:
+            assert found.fate is not None and found.reason is not None
+            read.decided.append((number, found.fate, found.reason))
+        elif found.shape.is_silent:
+            rows.setdefault(found.shape, [])
+            read.decided.append((number, "excluded", "not_usage"))
         else:
-            read.decided.append((number, part.fate or "rejected", part.reason or "unknown_shape"))
+            _take_record(found.shape, found.record, number, record, rows)
+
+
+def take_rows(shape: Shape, frame: pl.DataFrame, read: ChunkRead) -> None:
+    """Add raw rows that were read all at once."""
+    if shape.is_silent:
+        read.decided += [(number, "excluded", "not_usage") for number in frame["line_number"]]
+    else:
+        read.raws.append(Raw(shape, frame))
 
 
 def _take_record(shape: Shape, record: Any, number: int, whole: Any, rows: dict[Shape, list[dict[str, Any]]]) -> None:
     row, problem = raw_row(record, shape)
-    needs_mark = shape.source.kind == "request" and not any(row.get(path) for path in shape.id_paths)
+    needs_mark = shape.source.kind == "request" and not any(_is_name(row.get(path)) for path in shape.id_paths)
     mark = fingerprint(whole) if needs_mark else None
     rows.setdefault(shape, []).append({**row, "line_number": number, "problem": problem, "fingerprint": mark})
+
+
+def _is_name(raw: str | None) -> bool:
+    """Whether raw JSON is a text that is not empty."""
+    return raw is not None and raw.startswith('"') and raw != NO_TEXT
 
 
 def fingerprint(record: Any) -> str:

@@ -6,9 +6,6 @@ the inputs and their lines, whatever the threads do.
 
 from __future__ import annotations
 
-import io
-import json
-import re
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,25 +15,23 @@ from datetime import date
 
 import polars as pl
 
-from etl.csv_rows import CsvLine, CsvRead, header_of, read_rows, source_of
-from etl.decoding import Dialect, Reading
-from etl.documents import Piece, pieces
+from etl.carrying import Carrier
+from etl.cells import Dialect
+from etl.csv_rows import CsvRead
+from etl.cutting import csv_reads, joined, opened
+from etl.decoding import Reading
+from etl.documents import by_first_line, pieces, place_of
 from etl.errors import InputRefused
-from etl.framing import UTF8_BOM, Chunk, Content, Input, refuse_unreadable_text
+from etl.framing import Chunk, Content, Input
 from etl.json_lines import JsonLinesReader
+from etl.json_values import decode
 from etl.judging import judge
 from etl.lines import Lines
 from etl.raw_rows import ChunkRead, Raw, raw_frame, take_value
 from etl.schema import polars_schema
-from etl.shapes import Shape, decode
+from etl.shapes import Shape
 from etl.spool import compact
 
-HEAD_BYTES = 1 << 16
-DOCUMENT_BYTES_MAX = 1 << 30
-SNIFF_LINES = 50
-
-# A document on a single line; a record of its own would not begin like this.
-_ONE_LINE_DOCUMENT = re.compile(rb'\s*(\[|\{\s*"object"\s*:\s*"(page|list)"\s*,\s*"data"\s*:\s*\[\s*\{)')
 # Byte offset, byte length and SHA-256 of lines, by line number.
 Places = Callable[[Sequence[int]], Iterator[tuple[int, int, str]]]
 
@@ -51,6 +46,8 @@ class Part:
         candidate_rows: how many they are.
         rejects: the rejected ones, as far as known, in the table `rejects`.
         reasons: how many records met each (fate, reason).
+        stored_bytes: how far its input had been read when it was cut; for who watches.
+        sequel: the part of those lines that lean on the lines before them, once these are known.
     """
 
     input_index: int
@@ -60,6 +57,8 @@ class Part:
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     blank_lines: int = 0
     formats: set[str] = field(default_factory=set)
+    stored_bytes: int = 0
+    sequel: Callable[[Carrier], Part] | None = None
 
 
 @dataclass
@@ -71,8 +70,22 @@ class End:
     refusal: InputRefused | None = None
 
 
-def read_inputs(inputs: Sequence[Input], reading: Reading, threads: int) -> Iterator[Part | End]:
-    """Read all inputs; for each, its parts and then its end."""
+def read_inputs(
+    inputs: Sequence[Input],
+    reading: Reading,
+    threads: int,
+    content_bytes_max: int | None = None,
+    first_index: int = 0,
+) -> Iterator[Part | End]:
+    """Read all inputs; for each, its parts and then its end.
+
+    Args:
+        inputs: in this order.
+        reading: how.
+        threads: how many to work with.
+        content_bytes_max: compressed content is read up to this size.
+        first_index: the index of the first of them.
+    """
     local = threading.local()
 
     def reader() -> JsonLinesReader:
@@ -83,28 +96,45 @@ def read_inputs(inputs: Sequence[Input], reading: Reading, threads: int) -> Iter
 
     with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
         waiting: deque[Future[Part] | End] = deque()
+        carriers: dict[int, Carrier] = {}
         try:
-            for index, source in enumerate(inputs):
-                content = Content(source)
+            for index, source in enumerate(inputs, first_index):
+                content = Content(source, content_bytes_max)
                 refusal = None
                 try:
                     for task in _tasks(content, reading, reader, index):
-                        waiting.append(pool.submit(task))
+                        waiting.append(pool.submit(_placed, task, content.stored_bytes))
                         while len(waiting) > threads + 1:
-                            yield _result(waiting.popleft())
+                            yield from _results(waiting.popleft(), carriers)
                 except InputRefused as error:
                     refusal = error
                 waiting.append(End(index, content, refusal))
             while waiting:
-                yield _result(waiting.popleft())
+                yield from _results(waiting.popleft(), carriers)
         finally:
             for left in waiting:
                 if isinstance(left, Future):
                     left.cancel()
 
 
-def _result(item: Future[Part] | End) -> Part | End:
-    return item if isinstance(item, End) else item.result()
+def _placed(task: Callable[[], Part], stored_bytes: int) -> Part:
+    part = task()
+    part.stored_bytes = stored_bytes
+    return part
+
+
+def _results(item: Future[Part] | End, carriers: dict[int, Carrier]) -> Iterator[Part | End]:
+    """What came of a piece of work; lines that lean on earlier ones are completed here, where all come in order."""
+    if isinstance(item, End):
+        carriers.pop(item.input_index, None)
+        yield item
+        return
+    part = item.result()
+    yield part
+    if part.sequel is not None:
+        sequel = part.sequel(carriers.setdefault(part.input_index, Carrier()))
+        sequel.stored_bytes = part.stored_bytes
+        yield sequel
 
 
 def _tasks(
@@ -115,56 +145,16 @@ def _tasks(
     Raises:
         InputRefused: it cannot be read, or not to its end.
     """
-    blocks = content.blocks()
-    head = b""
-    while len(head) < HEAD_BYTES and (block := next(blocks, b"")):
-        head += block
-    refuse_unreadable_text(head)
-    start = len(UTF8_BOM) if head.startswith(UTF8_BOM) else 0
-    head = head[start:]
-    kind = _kind(head)
-    if kind == "document":
-        yield from _document_tasks(_joined(head, blocks), start, reading, index)
-    elif kind == "json_lines":
+    found = opened(content)
+    if found.kind == "document":
+        yield from _document_tasks(joined(found.head, found.rest), found.start, reading, index)
+    elif found.kind == "json_lines":
         shapes: list[Shape] = []
-        for chunk in content.chunks(head, blocks, start):
+        for chunk in content.chunks(found.head, found.rest, found.start):
             yield _line_task(chunk, shapes, reading, reader, index)
     else:
-        lines = _csv_lines(content.chunks(head, blocks, start))
-        first = next((line for line in lines if line.content.strip()), None)
-        if first is None:
-            raise InputRefused("unknown_format", "holds nothing but blank lines")
-        header = header_of(first.content)
-        for read in read_rows(header, source_of(header, reading.only), lines):
+        for read in csv_reads(content, found, reading.only):
             yield _csv_task(read, reading, index)
-
-
-def _kind(head: bytes) -> str:
-    """Whether content is JSON lines, one JSON document over several lines, or CSV."""
-    if head.lstrip()[:1] not in (b"{", b"["):
-        # A JSON log may begin with a damaged line; a CSV header is never followed by JSON objects.
-        return "json_lines" if any(_is_object(line) for line in head.splitlines()[1:SNIFF_LINES]) else "csv"
-    lines = [line for line in head.splitlines()[:SNIFF_LINES] if line.strip()]
-    if len(lines) == 1 and _ONE_LINE_DOCUMENT.match(head):
-        return "document"
-    if _is_json(lines[0]) or (len(lines) == 1 and len(head) >= HEAD_BYTES):
-        return "json_lines"
-    is_bracket = lines[0].strip() in (b"{", b"[", b"[{")
-    if not is_bracket and any(_is_object(line) for line in lines[1:]):
-        return "json_lines"
-    return "json_lines" if len(lines) == 1 else "document"
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _is_object(line: bytes) -> bool:
-    return line.strip()[:1] == b"{" and _is_json(line)
 
 
 def _line_task(
@@ -194,10 +184,8 @@ def _document_tasks(text: str, start: int, reading: Reading, index: int) -> Iter
 
     def task() -> Part:
         read, rows = ChunkRead(), {}  # type: ignore[var-annotated]
-        by_line: dict[int, list[Piece]] = {}
+        by_line = by_first_line(found)
         for piece in found:
-            for part in (*piece.inner, piece):
-                by_line.setdefault(part.line_number, []).append(part)
             try:
                 value = decode(piece.text)
             except ValueError:
@@ -206,45 +194,29 @@ def _document_tasks(text: str, start: int, reading: Reading, index: int) -> Iter
                 read.decided.append((piece.line_number, "rejected", "too_deep"))
             else:
                 take_value(value, piece.lines(), reading.only, read, rows)
-        read.raws += [Raw(shape, raw_frame(own)) for shape, own in rows.items()]
+        read.raws += [Raw(shape, raw_frame(own)) for shape, own in rows.items() if own]
 
         def places(numbers: Sequence[int]) -> Iterator[tuple[int, int, str]]:
             lines = Lines(Chunk(text.encode(), 1, start, 0))
-            for number in numbers:
-                # Where several records begin on a line, the line stands for each of them.
-                alone = by_line[number] if len(by_line[number]) == 1 else []
-                yield alone[0].place() if alone else next(lines.places([number]))
+            return (place_of(number, by_line, lines) for number in numbers)
 
         return _part(read, reading, "json", index, places)
 
     yield task
 
 
-def _joined(head: bytes, blocks: Iterator[bytes]) -> str:
-    parts, size = [head], len(head)
-    for block in blocks:
-        size += len(block)
-        if size > DOCUMENT_BYTES_MAX:
-            raise InputRefused("too_large_document", "is one JSON document of more than 1 GiB; export it as JSON lines")
-        parts.append(block)
-    try:
-        return b"".join(parts).decode()
-    except UnicodeDecodeError as error:
-        raise InputRefused("wrong_encoding", f"is one JSON document and not UTF-8 at byte {error.start:,}") from error
-
-
-def _csv_lines(chunks: Iterator[Chunk]) -> Iterator[CsvLine]:
-    for chunk in chunks:
-        if chunk.is_overlong:
-            yield CsvLine(chunk.first_line, chunk.offset, overlong=(chunk.content_length, chunk.sha256 or ""))
-        offset, number = chunk.offset, chunk.first_line
-        for line in io.BytesIO(chunk.data):
-            content = line.removesuffix(b"\n").removesuffix(b"\r")
-            yield CsvLine(number, offset, content, line[len(content) :])
-            offset, number = offset + len(line), number + 1
-
-
 def _part(read: ChunkRead, reading: Reading, dialect: Dialect, index: int, places: Places) -> Part:
+    """Judge raw rows, but for those that lean on earlier lines, which are left to a sequel."""
+    leaning = [raw for raw in read.raws if raw.shape.source.leans_on_earlier_lines]
+    if not leaning:
+        return _judged(read, reading, dialect, index, places)
+    others = [raw for raw in read.raws if not raw.shape.source.leans_on_earlier_lines]
+    part = _judged(ChunkRead(others, read.decided, read.blank_lines), reading, dialect, index, places)
+    part.sequel = lambda carrier: _judged(ChunkRead(carrier.filled(leaning)), reading, dialect, index, places)
+    return part
+
+
+def _judged(read: ChunkRead, reading: Reading, dialect: Dialect, index: int, places: Places) -> Part:
     """Judge raw rows, and sort out the candidates, the rejected and the excluded."""
     reasons: Counter[tuple[str, str]] = Counter((fate, reason) for _, fate, reason in read.decided)
     rejected = [(number, reason) for number, fate, reason in read.decided if fate == "rejected"]

@@ -164,6 +164,8 @@ def _charged(rows: pl.DataFrame) -> list[OurRow]:
         .agg(pl.col("quantity").sum(), pl.col("cost_usd").sum())
         # A sum over nothing but NULL is 0 to Polars, and no price to us.
         .with_columns(pl.when(~pl.col("is_unpriced")).then(pl.col("cost_usd")).alias("cost_usd"))
+        # What a correction took back in full is no row; a quantity that moved to another rate is one.
+        .filter((pl.col("quantity") != 0) | (pl.col("cost_usd").fill_null(0) != 0))
     )
     return [OurRow(*values) for values in summed.select(OurRow._fields).rows()]
 

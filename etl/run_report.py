@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from etl.alerts import NOT_ALARMING, Thing, Verdict
 from etl.fates import Counts
 from etl.manifest import Snapshot
-
-# Unpriced by arrangement: tokens that were paid for otherwise, or given.
-NOT_ALARMING = ("unpriced_provisioned", "unpriced_complimentary")
+from etl.settings_file import AlertSection
 
 
 @dataclass(frozen=True)
@@ -25,23 +25,38 @@ class Options:
         account: the account of records that name none.
         source: the one source to read as (`--format`).
         assume_zone: the IANA zone of times without one.
+        date: when records were made that do not say, nor their wrapper (`--date`).
         replace: take aggregates of another width or grouping instead of those published.
         rehash: read files again although path, size, time and inode are unchanged.
         strict: publish nothing when something needs attention.
+        content_bytes_max: compressed content is read up to this size (`--max-decompressed`).
         threads: how many to work with.
+        alert: how much of what a run meets is allowed.
+        wait_seconds: how long to wait while another run writes.
+        on_wait: called once when the waiting begins, with who writes.
     """
 
     account: str | None = None
     source: str | None = None
     assume_zone: str | None = None
+    date: datetime | None = None
     replace: bool = False
     rehash: bool = False
     strict: bool = False
+    content_bytes_max: int | None = None
     threads: int = 2
+    alert: AlertSection = field(default_factory=AlertSection)
+    wait_seconds: int = 0
+    on_wait: Callable[[str], None] = lambda _: None
 
     def reading_hash(self) -> str:
         """Hash of the options that change how an input is read."""
-        text = json.dumps([self.account, self.source, self.assume_zone, self.replace])
+        members: list[Any] = [self.account, self.source, self.assume_zone, self.replace]
+        if self.content_bytes_max is not None:
+            members.append(self.content_bytes_max)
+        if self.date is not None:
+            members.append(self.date.isoformat())
+        text = json.dumps(members)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -52,6 +67,10 @@ class InputReport:
     Attributes:
         refusal: code and text, if the input was refused as a whole.
         skipped: why its records were not counted again, if so.
+        known_refusal: the code with which an earlier run refused it, if it is still as it was then.
+        is_retried: it changed while it was read, and another report tells of the second reading.
+        continues: the SHA-256 of earlier contents, no longer there, that its own begins with.
+        held_before: it holds no records; and of its predecessor the name and how many it held.
         reasons: how many records met each (fate, reason).
         first_lines: for each reason to set a record aside, the first line it was met at.
         facts: its columns in the table `inputs`, as far as they are known.
@@ -62,6 +81,10 @@ class InputReport:
     counts: Counts = field(default_factory=Counts)
     refusal: tuple[str, str] | None = None
     skipped: str | None = None
+    known_refusal: str | None = None
+    is_retried: bool = False
+    continues: tuple[str, ...] = ()
+    held_before: tuple[str, int] | None = None
     sha256: str | None = None
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     first_lines: dict[str, int] = field(default_factory=dict)
@@ -77,6 +100,38 @@ class InputReport:
         self.first_lines[reason] = min(line, self.first_lines.get(reason, line))
 
 
+@dataclass(frozen=True)
+class LateBooking:
+    """Records that this run accepted for a closed month.
+
+    Attributes:
+        month: the closed month they belong to.
+        period: the open month in which their cost is booked, as corrections.
+        records: how many.
+    """
+
+    month: str
+    period: str
+    records: int
+
+
+@dataclass(frozen=True)
+class Healed:
+    """Quantities that found their rate.
+
+    Attributes:
+        names: provider, model, tier, meter, caching status and unit.
+        first_day: the first day with any of them.
+        days: on how many.
+        quantity: how much, in `unit`.
+    """
+
+    names: tuple[str | None, ...]
+    first_day: date
+    days: int
+    quantity: int
+
+
 @dataclass
 class RunReport:
     """What a run did.
@@ -84,6 +139,13 @@ class RunReport:
     Attributes:
         snapshot: what was published, or None when nothing changed.
         unpriced: price status -> the quantity that this run added without a price.
+        known_rejects: how many of the rejected and conflicting records an earlier run told of.
+        late: what it accepted for closed months.
+        healed: what had no price before, and has one now.
+        newer_card: the card of the installed package, when the warehouse has not taken it yet.
+        things: the new things that may need attention.
+        verdict: what of them a person should look at.
+        storage_warning: what to know of the file system, if anything.
     """
 
     inputs: list[InputReport]
@@ -92,11 +154,41 @@ class RunReport:
     is_first: bool
     days: list[date]
     unpriced: dict[str, int]
+    known_rejects: int = 0
+    late: list[LateBooking] = field(default_factory=list)
+    healed: list[Healed] = field(default_factory=list)
+    newer_card: str | None = None
     snapshot: Snapshot | None = None
+    things: list[Thing] = field(default_factory=list)
+    verdict: Verdict = field(default_factory=Verdict)
+    storage_warning: str | None = None
 
     @property
     def needs_attention(self) -> bool:
         """Whether this run met something new that a person should look at."""
-        is_refused = any(report.refusal for report in self.inputs)
-        is_alarming = any(status not in NOT_ALARMING for status in self.unpriced)
-        return is_refused or is_alarming or bool(self.counts.rejected or self.counts.conflict)
+        return bool(self.verdict.alarms)
+
+
+def things_of(
+    inputs: Sequence[InputReport],
+    set_aside: Sequence[tuple[str, str, str, int]],
+    unpriced: Mapping[tuple[str, str], int],
+) -> list[Thing]:
+    """The new things that may need attention, but for those of whole days.
+
+    Args:
+        inputs: all of them; what an earlier run refused is not new.
+        set_aside: input, fate, reason and how many records no earlier run told of.
+        unpriced: (price status, model) -> the quantity that this run added without a price.
+    """
+    kinds = {"rejected": "rejected", "conflict": "conflicts"}
+    things = [Thing(kinds[fate], number, reason, file=name) for name, fate, reason, number in set_aside]
+    for one in inputs:
+        if one.held_before:
+            things.append(Thing("empty", 1, one.refusal[0] if one.refusal else "no_records", file=one.name))
+        elif one.refusal:
+            things.append(Thing("refused", 1, one.refusal[0], file=one.name))
+    for (status, model), quantity in unpriced.items():
+        if status not in NOT_ALARMING and quantity > 0:
+            things.append(Thing("unpriced", quantity, status, model=model))
+    return things

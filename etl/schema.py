@@ -21,14 +21,15 @@ RATE = pl.Decimal(18, 6)
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Polars type and what a value in it means."""
+    """One column: its Polars type, what a value in it means, and the warehouse format that brought it."""
 
     name: str
     dtype: Any
     meaning: str
+    since_format: int = 1
 
 
-def _columns(*rows: tuple[str, Any, str]) -> tuple[Column, ...]:
+def _columns(*rows: tuple[str, Any, str] | tuple[str, Any, str, int]) -> tuple[Column, ...]:
     return tuple(Column(*row) for row in rows)
 
 
@@ -91,6 +92,13 @@ INPUTS_COLUMNS = _columns(
     ("conflict", pl.Int64, "records whose identity was already counted with other content"),
     ("excluded", pl.Int64, "records understood and not billable"),
     ("rejected", pl.Int64, "records not understood"),
+    (
+        "skipped",
+        pl.String,
+        "`same_content` when its content was counted before, so that nothing of it was counted again",
+        2,
+    ),
+    ("assumed_account_id", pl.String, "`--account` as it was read with", 2),
     ("options_hash", pl.String, "hash of the options that change how an input is read"),
     ("tool_version", pl.String, "the version of Costroll that read it"),
     ("path", pl.String, "absolute path; NULL for standard input"),
@@ -130,7 +138,7 @@ ROLLUP_COLUMNS = _columns(
     ("meter", pl.String, "what is counted"),
     ("direction", pl.String, "`input`, `output` or `count`"),
     ("caching_status", pl.String, "how caching touched this quantity; `not_applicable` for outputs and counts"),
-    ("quantity", pl.Int64, "how many units; never 0"),
+    ("quantity", pl.Int64, "how many units; never 0, and below 0 in a correction only"),
     ("unit", pl.String, "unit of `quantity`"),
     ("context_over_tokens", pl.Int64, "context band rated at: 0, or the threshold exceeded"),
     ("rate_usd_per_million", RATE, "USD per 1,000,000 units; NULL when unpriced"),
@@ -142,12 +150,25 @@ ROLLUP_COLUMNS = _columns(
     ("priced_model", pl.String, "the card's model id it was found under"),
     ("source_kind", pl.String, "`request` or `aggregate`"),
     ("is_estimated", pl.Boolean, "tokens were counted by Costroll, not reported"),
-    ("accounting_period", pl.String, "YYYY-MM in which the cost is booked"),
-    ("charge_class", pl.String, "`usage` or `correction`"),
+    ("accounting_period", pl.String, "YYYY-MM in which the cost is booked; after the day's own where that is closed"),
+    ("charge_class", pl.String, "`usage`, or `correction` of what is closed; see docs/closing.md"),
+)
+
+IDENTITIES_COLUMNS = _columns(
+    (
+        "identity",
+        pl.Binary,
+        "the first 16 bytes of the SHA-256 over account, provider and request id; see docs/identity.md",
+    ),
+    ("content_hash", pl.Int64, "hash of instant, model, tier and quantities"),
 )
 
 RATES_COLUMNS = _columns(
-    ("rate_id", pl.String, "provider/model/tier/meter/caching_status>context@from#version"),
+    (
+        "rate_id",
+        pl.String,
+        "provider/model/tier/meter/caching_status>context@from#version; a contract's has `book:` before it",
+    ),
     ("provider", pl.String, "whose price list it is"),
     ("model", pl.String, "the card's model id"),
     ("tier", pl.String, "service tier"),
@@ -179,6 +200,17 @@ ALIASES_COLUMNS = _columns(
     ("rate_version", pl.Int64, "the version that introduced it"),
 )
 
+CONTRACTS_COLUMNS = _columns(
+    ("account_id", pl.String, "whose contract it is; NULL: of every account without one of its own"),
+    ("book", pl.String, "the book of its rates"),
+    ("effective_from", INSTANT, "inclusive; NULL: since ever"),
+    ("effective_to", INSTANT, "exclusive; NULL: open"),
+    ("source", pl.String, "where it is written"),
+    ("recorded_at", INSTANT, "when Costroll learned it"),
+    ("superseded_at", INSTANT, "when a later version replaced it; NULL: known now"),
+    ("rate_version", pl.Int64, "the version that introduced it"),
+)
+
 VERSIONS_COLUMNS = _columns(
     ("rate_version", pl.Int64, "counts from 1"),
     ("name", pl.String, "of the card or import"),
@@ -188,14 +220,25 @@ VERSIONS_COLUMNS = _columns(
 
 TABLES = {
     "usage": USAGE_COLUMNS,
+    "identities": IDENTITIES_COLUMNS,
     "rejects": REJECTS_COLUMNS,
     "inputs": INPUTS_COLUMNS,
     "quantities": QUANTITY_TABLE_COLUMNS,
     "rollups": ROLLUP_COLUMNS,
     "rates": RATES_COLUMNS,
     "aliases": ALIASES_COLUMNS,
+    "contracts": CONTRACTS_COLUMNS,
     "versions": VERSIONS_COLUMNS,
 }
+
+
+def columns_of(table: str, format_version: int) -> tuple[Column, ...]:
+    """The columns of one of `TABLES` as a warehouse of that format holds them.
+
+    >>> [column.name for column in columns_of("inputs", 2) if column not in columns_of("inputs", 1)]
+    ['skipped', 'assumed_account_id']
+    """
+    return tuple(column for column in TABLES[table] if column.since_format <= format_version)
 
 
 def polars_schema(table: str) -> pl.Schema:
@@ -206,5 +249,8 @@ def polars_schema(table: str) -> pl.Schema:
 def arrow_schema(table: str) -> pa.Schema:
     """The Arrow schema of one of `TABLES`, as its Parquet files carry it."""
     arrow = pl.DataFrame(schema=polars_schema(table)).to_arrow().schema
-    plain = {pa.large_string(): pa.string(), pa.string_view(): pa.string()}
+    plain = {
+        **dict.fromkeys((pa.large_string(), pa.string_view()), pa.string()),
+        **dict.fromkeys((pa.large_binary(), pa.binary_view()), pa.binary()),
+    }
     return pa.schema([field.with_type(plain.get(field.type, field.type)) for field in arrow])

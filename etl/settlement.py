@@ -9,23 +9,33 @@ from typing import Any
 
 import polars as pl
 
-from etl import durable
 from etl.errors import IntegrityError
-from etl.ledger import DIMENSIONS, KEY, Settled, settle
+from etl.expired_days import ExpiredDays
+from etl.ledger import DIMENSIONS, KEY, LATER, Settled, settle
 from etl.meters import QUANTITY_COLUMNS
 from etl.quantities import USED_COLUMNS, aggregate
 from etl.rate_card import RateCard, change_instants, thresholds
 from etl.run_report import InputReport, Options
 from etl.schema import polars_schema
+from etl.sources import SOURCES
 from etl.spool import Spool
 from etl.warehouse import Snapshot, SnapshotBuilder
 
-TOKEN_COLUMNS = [column for column, _, _ in QUANTITY_COLUMNS if column.endswith("_tokens")]
+# What makes one state of a request or aggregate larger than another; not all that is counted is tokens.
+SIZE_COLUMNS = [column for column, _, _ in QUANTITY_COLUMNS]
 _SIZES = ("content_hash", "requests", "tokens", "width")
 _PUBLISHED = pl.Schema(
-    {**dict.fromkeys((*KEY, *DIMENSIONS, "source_kind"), pl.String), "day": pl.Date, **dict.fromkeys(_SIZES, pl.Int64)}
+    {
+        **dict.fromkeys((*KEY, *DIMENSIONS, "source_kind", "covers"), pl.String),
+        **dict.fromkeys(_SIZES, pl.Int64),
+        "day": pl.Date,
+        "is_state": pl.Boolean,
+        "is_apart": pl.Boolean,
+    }
 )
-_LATER = pl.Schema({**dict.fromkeys(KEY, pl.String), "content_hash": pl.Int64})
+_STATES = [source.name for source in SOURCES if source.is_state]
+_APART = [source.name for source in SOURCES if source.is_apart]
+_COVERS = {source.name: source.covers or source.name for source in SOURCES}
 
 
 @dataclass
@@ -43,6 +53,7 @@ class Settlement:
         touched: the days whose usage changed.
         expected: new usage file -> the rows and sums that it must hold.
         closure: day -> fate -> candidates.
+        expired: the days whose usage has expired; of these, quantities are what this run adds.
         late_rejects: candidates set aside here, in the table `rejects` as far as known, with `input_index`.
     """
 
@@ -64,15 +75,16 @@ class Settlement:
         self.touched: set[date] = set()
         self.expected: dict[str, dict[str, Any]] = {}
         self.closure: dict[str, dict[str, int]] = {}
+        self.expired = ExpiredDays(parent)
         self.late_rejects: list[pl.DataFrame] = []
 
     def settle(self, spool: Spool) -> list[pl.DataFrame]:
         """Settle all days from the latest to the earliest.
 
         Returns:
-            The quantities of each touched day.
+            The quantities of each touched day: as a whole, or where its usage has expired, what is new.
         """
-        later, later_day = pl.DataFrame(schema=_LATER), None
+        later, later_day = pl.DataFrame(schema={name: _PUBLISHED[name] for name in LATER}), None
         jobs: list[Future[WrittenDay]] = []
         with ThreadPoolExecutor(self._options.threads, thread_name_prefix="write") as pool:
             for day in spool.days():
@@ -81,13 +93,15 @@ class Settlement:
                     continue
                 if later_day != day + timedelta(days=1):
                     later = later.clear()
-                settled = settle(candidates, self._published_around(day), later, replace=self._options.replace)
+                published = self._published_around(day)
+                expired = self.expired.around(day, published)
+                settled = settle(candidates, published, later, replace=self._options.replace, expired=expired)
                 self._count(day, candidates.height, settled)
                 if settled.accepted.height or settled.displaced.height:
                     self.touched.add(day)
                     jobs.append(pool.submit(self._write, day, settled))
                 requests = settled.accepted.filter(pl.col("source_kind") == "request")
-                later, later_day = requests.select(*KEY, "content_hash"), day
+                later, later_day = requests.select(LATER), day
             written = [job.result() for job in jobs]
         for one in written:
             self.expected |= one.expected
@@ -105,14 +119,16 @@ class Settlement:
             candidates = candidates.filter(pl.col("input_index").is_in(indexes))
         ranks = pl.col("input_index").replace_strict(indexes, list(self._rank.values()), return_dtype=pl.Int64)
         candidates = with_columns_of(candidates.with_columns(input_rank=ranks), polars_schema("usage"))
-        place = candidates["input_rank"] * 2**40 + candidates["line_number"]
-        if not place.is_sorted():
-            candidates = candidates.sort("input_rank", "line_number", maintain_order=True)
-        is_plain = (candidates["source_kind"] == "request").all()
+        candidates = _in_order(candidates)
+        states = candidates["source"].is_in(_STATES)
+        is_plain = (candidates["source_kind"] == "request").all() and not states.any()
         end = pl.col("interval_end") if "interval_end" in candidates.columns else pl.lit(None, pl.Int64)
         return candidates.with_columns(
-            tokens=pl.lit(None, pl.Int64) if is_plain else pl.sum_horizontal(TOKEN_COLUMNS),
+            tokens=pl.lit(None, pl.Int64) if is_plain else pl.sum_horizontal(SIZE_COLUMNS),
             width=end - pl.col("occurred_at").dt.epoch("s"),
+            is_state=states,
+            is_apart=pl.col("source").is_in(_APART),
+            covers=pl.col("source").replace(_COVERS),
             row=pl.int_range(pl.len()),
         )
 
@@ -121,12 +137,28 @@ class Settlement:
         files = [file for near in around for file in (self._parent.files("usage", near) if self._parent else [])]
         if not files:
             return pl.DataFrame(schema=_PUBLISHED)
-        columns = [*KEY, *DIMENSIONS, "day", "occurred_at", "source_kind", "content_hash", "requests", *TOKEN_COLUMNS]
+        columns = [
+            *KEY,
+            *DIMENSIONS,
+            "day",
+            "occurred_at",
+            "source",
+            "source_kind",
+            "content_hash",
+            "requests",
+            *SIZE_COLUMNS,
+        ]
         start = pl.col("occurred_at").dt.epoch("s")
         end = pl.col("request_id").str.extract(r"^\d+-(\d+)").cast(pl.Int64, strict=False)
         width = pl.when(pl.col("source_kind") == "aggregate").then(end - start)
         usage = pl.read_parquet(files, columns=columns)
-        return usage.with_columns(tokens=pl.sum_horizontal(TOKEN_COLUMNS), width=width).select(_PUBLISHED.names())
+        return usage.with_columns(
+            tokens=pl.sum_horizontal(SIZE_COLUMNS),
+            width=width,
+            is_state=pl.col("source").is_in(_STATES),
+            is_apart=pl.col("source").is_in(_APART),
+            covers=pl.col("source").replace(_COVERS),
+        ).select(_PUBLISHED.names())
 
     def _count(self, day: date, candidates: int, settled: Settled) -> None:
         """Book each candidate's fate to its input; they must be as many as the candidates."""
@@ -166,15 +198,13 @@ class Settlement:
 
     def _write(self, day: date, settled: Settled) -> WrittenDay:
         """Write the day's accepted rows as a file of their own, and sum the whole day."""
-        kept = self._without_displaced(day, settled.displaced)
+        kept = [] if day in self.expired else self._without_displaced(day, settled.displaced)
         schema = polars_schema("usage")
         shas = pl.col("input_rank").replace_strict(dict(enumerate(self._sha256)), return_dtype=pl.String)
         rows = settled.accepted.with_columns(
             input_sha256=shas, accepted_snapshot=pl.lit(self._builder.number, pl.Int64), is_estimated=pl.lit(False)
         )
-        place = rows["input_rank"] * 2**40 + rows["line_number"]
-        rows = rows if place.is_sorted() else rows.sort("input_rank", "line_number", maintain_order=True)
-        rows = rows.select(schema.names()).cast(schema)
+        rows = _in_order(rows).select(schema.names()).cast(schema)
         written = WrittenDay(None)
         if rows.height:
             relative = f"usage/{day}/{self._builder.number:08d}.parquet"
@@ -186,15 +216,17 @@ class Settlement:
         return written
 
     def _write_parquet(self, relative: str, rows: pl.DataFrame) -> None:
-        path = self._builder.new_file(relative)
-        with durable.explained("write", path):
-            rows.write_parquet(path, compression="zstd", compression_level=1)
+        with self._builder.new_file(relative) as file:
+            rows.write_parquet(file, compression="zstd", compression_level=1)
 
     def _without_displaced(self, day: date, displaced: pl.DataFrame) -> list[pl.DataFrame]:
         """The day's published usage without the displaced rows; files that held any are written anew."""
         kept = []
         for file in self._parent.files("usage", day) if self._parent else []:
             assert self._parent is not None
+            if displaced.is_empty():
+                kept.append(pl.read_parquet(file, columns=list(USED_COLUMNS)))
+                continue
             relative = str(file.relative_to(self._parent.path))
             rows = pl.read_parquet(file)
             left = rows.join(displaced, on=KEY, how="anti", nulls_equal=True, maintain_order="left")
@@ -204,6 +236,12 @@ class Settlement:
                 self._write_parquet(relative, left)
             kept.append(left)
         return kept
+
+
+def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows by input and line; most come that way, and then looking is cheaper than sorting."""
+    place = rows["input_rank"] * 2**40 + rows["line_number"]
+    return rows if place.is_sorted() else rows.sort("input_rank", "line_number", maintain_order=True)
 
 
 def with_columns_of(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:

@@ -6,101 +6,99 @@ shape make a frame, which `etl.judging` decodes and judges.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from etl.json_values import Json, decoded_text, raw_text, with_members
 from etl.sources import SOURCES
-from etl.sources.base import Json, Object, Source, with_members
+from etl.sources.base import Source
+from etl.sources.envelopes import ENVELOPES, PLACES, WRAPPER_STATUSES, WRAPPER_TEXTS, WRAPPER_TIMES, Envelope
+from etl.sources.marks import Marks
+from etl.sources.others import OTHERS
+from etl.sources.paths import step_into, steps, value_at
 
-# Where a wrapper may keep the provider's object, in the order in which they are tried.
-PLACES = (("response",), ("response", "body"), ("body",), ("response_body",), ("output",), ("completion",), ("data",))
-
-# What a wrapper may say, where the record itself does not: USAGE column -> the wrapper's keys, first one wins.
-WRAPPER_TEXTS = {
-    "request_id": ("request_id", "id"),
-    "model": ("model", "request.model"),
-    "account_id": ("account_id", "account", "organization_id"),
-    "project_id": ("project_id", "project"),
-    "user_id": ("user_id", "user"),
-    "api_key_id": ("api_key_id",),
-    "workflow_id": ("workflow_id", "workflow"),
-}
-WRAPPER_TIMES = ("timestamp", "time", "created_at", "ts", "@timestamp")
-WRAPPER_STATUSES = ("status", "status_code", "response.status_code")
-ENVELOPE_PATHS = ("custom_id", "method")
-
-STATEMENT_OBJECTS = ("organization.costs.result",)
-
-
-class Literal(str):
-    """A JSON number or constant as it was written."""
-
-    __slots__ = ()
-
-
-def _object(pairs: list[tuple[str, Any]]) -> Object:
-    made = Object(pairs)
-    if len(made) != len(pairs):
-        seen: set[str] = set()
-        made.doubled = frozenset(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    return made
-
-
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=Literal, parse_float=Literal, parse_constant=Literal)
-
-
-def decode(text: str) -> Any:
-    """Decode one JSON value, keeping numbers as they were written.
-
-    Raises:
-        ValueError: it is not one JSON value.
-        RecursionError: it is nested too deep.
-    """
-    value = _DECODER.decode(text)
-    if _SURROGATE_ESCAPE.search(text):
-        # A lone surrogate is no character; encoding says so. UnicodeEncodeError is a ValueError.
-        json.dumps(value, ensure_ascii=False).encode()
-    return value
+# The keys by which a record that is not recognised is excluded.
+_DECIDING = {"custom_id", "method", "error", "status", "status_code", *(key for place in PLACES for key in place)}
+_FAILURE = re.compile("[45][0-9][0-9]")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A source at a place: () is bare, ("response",) is under that key of a wrapper."""
+    """A source at a place: () is bare, ("response",) is under that key of a wrapper or envelope.
+
+    Attributes:
+        envelope: the batch envelope that it stands in, if any.
+        is_silent: another line of the source's log, which holds no usage.
+    """
 
     source: Source
     place: tuple[str, ...] = ()
-    is_batch: bool = False
+    envelope: Envelope | None = None
+    is_silent: bool = False
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether an envelope says that it ran in a batch."""
+        return self.envelope is not None
 
     @property
     def prefix(self) -> str:
         """What stands before the source's own paths."""
         return "".join(f"{key}." for key in self.place)
 
+    @property
+    def marks(self) -> Marks | None:
+        """By what its object is recognised."""
+        return self.source.silent if self.is_silent else self.source.marks
+
     def paths(self) -> Iterator[str]:
-        """Every dotted path that a record of this shape is read at, from the record's root."""
+        """Every path that a record of this shape is read at, from the record's root."""
+        if self.marks is not None:
+            yield from (self.prefix + path for path in self.marks.where)
+        if self.is_silent:
+            return
         yield from (self.prefix + path for path in self.source.paths())
         if self.place:
-            # A log may keep its request as text, which stops DuckDB; and who has a marker has a model of its own.
-            keys = (key for keys in WRAPPER_TEXTS.values() for key in keys)
-            yield from (key for key in keys if "." not in key or self.source.marker is None)
-            yield from (*WRAPPER_TIMES, *ENVELOPE_PATHS, *self.status_paths)
+            # A log may keep its request as text, which stops DuckDB; so it is asked only by a source that needs it.
+            keys = (key for keys in self.outer_texts.values() for key in keys)
+            yield from (key for key in keys if "." not in key or self.source.lacks_model)
+            yield from (*self.outer_times, *self.status_paths)
+
+    def presence_paths(self) -> Iterator[str]:
+        """The paths of which it matters whether anything stands there."""
+        if not self.is_silent:
+            yield from (self.prefix + path for path in self.source.usage_paths())
+        if self.marks is not None:
+            yield from (self.prefix + path for path in self.marks.presence_paths())
+
+    @property
+    def outer_texts(self) -> Mapping[str, tuple[str, ...]]:
+        """What the wrapper or envelope may say: USAGE column -> its keys."""
+        if not self.place:
+            return {}
+        return WRAPPER_TEXTS if self.envelope is None else self.envelope.texts
+
+    @property
+    def outer_times(self) -> tuple[str, ...]:
+        """Where the wrapper or envelope may say the time."""
+        if not self.place:
+            return ()
+        return WRAPPER_TIMES if self.envelope is None else self.envelope.times
 
     @property
     def id_paths(self) -> tuple[str, ...]:
         """Where an identity may stand: the record's own, then its wrapper's."""
-        own = self.source.texts.get("request_id")
-        return (*((self.prefix + own,) if own else ()), *(WRAPPER_TEXTS["request_id"] if self.place else ()))
+        return (*(self.prefix + own for own in self.source.id_paths()), *self.outer_texts.get("request_id", ()))
 
     @property
     def status_paths(self) -> tuple[str, ...]:
         """Where the wrapper may say an HTTP status; below `response` only if that is where the record stands."""
         if not self.place:
             return ()
-        return tuple(path for path in WRAPPER_STATUSES if "." not in path or path.startswith(f"{self.place[0]}."))
+        found = WRAPPER_STATUSES if self.envelope is None else self.envelope.statuses
+        return tuple(path for path in found if "." not in path or path.startswith(f"{self.place[0]}."))
 
 
 @dataclass(frozen=True)
@@ -121,95 +119,96 @@ def recognise(record: Json, only: Source | None = None) -> Recognised:
         only: the one source to consider (`--format`).
     """
     sources = (only,) if only else SOURCES
-    if (
-        isinstance(record.get("custom_id"), str)
-        and not record.keys().isdisjoint(("response", "error"))
-        and "method" not in record
-    ):
-        return _recognise_batch_line(record, sources)
-    if source := _source_of(record, sources):
-        return Recognised(Shape(source), record)
+    if shape := _shape_of(record, sources):
+        return Recognised(shape, record)
+    for envelope in ENVELOPES:
+        if envelope.marks.match(record) and (found := _recognise_line(record, envelope, sources)):
+            return found
+    # What is a table elsewhere is not carried in other records.
+    carried = tuple(source for source in sources if not source.columns)
     for place in PLACES:
         inner, record_with_inner = _dig(record, place)
-        if inner is not None and (source := _source_of(inner, sources)):
-            return Recognised(Shape(source, place), record_with_inner)
+        if inner is not None and (shape := _shape_of(inner, carried, place)):
+            return Recognised(shape, record_with_inner)
     return _unrecognised(record)
 
 
-def _source_of(record: Json, sources: tuple[Source, ...]) -> Source | None:
-    return next((source for source in sources if source.recognises(record)), None)
+def _shape_of(record: Json, sources: tuple[Source, ...], place: tuple[str, ...] = ()) -> Shape | None:
+    for source in sources:
+        if source.marks is not None and source.marks.match(record):
+            return Shape(source, place)
+        if source.silent is not None and source.silent.match(record):
+            return Shape(source, place, is_silent=True)
+    return None
 
 
-def _recognise_batch_line(record: Json, sources: tuple[Source, ...]) -> Recognised:
-    response = record.get("response")
-    if response is None:
-        return Recognised(None, record, "excluded", "batch_failed")
-    if isinstance(response, dict):
-        if is_failure(raw_text(response.get("status_code"))):
-            return Recognised(None, record, "excluded", "http_error")
-        body = response.get("body")
-        if isinstance(body, dict) and (source := _source_of(body, sources)):
-            return Recognised(Shape(source, ("response", "body"), is_batch=True), record)
-    return _unrecognised(record)
+def _recognise_line(record: Json, envelope: Envelope, sources: tuple[Source, ...]) -> Recognised | None:
+    """What a line of a batch file is; None where a line of that look may be something else."""
+    if envelope.failed.match(record):
+        return _excluded(record, "batch_failed")
+    if any("." in path and is_failure(raw_text(value_at(record, path))) for path in envelope.statuses):
+        return _excluded(record, "http_error")
+    inner = value_at(record, ".".join(envelope.place))
+    known = tuple(source for source in sources if envelope.may_hold(source.name) and not source.columns)
+    if isinstance(inner, dict) and (shape := _shape_of(inner, known, envelope.place)):
+        return Recognised(replace(shape, envelope=envelope), record)
+    return None if envelope.sources else _unrecognised(record)
 
 
 def _unrecognised(record: Json) -> Recognised:
-    if {"custom_id", "method", "url"} <= record.keys():
+    if {"custom_id", "method", "url"} <= record.keys():  # also where one of them is null
         return Recognised(None, record, "rejected", "batch_input")
+    known = next((other for other in OTHERS if other.marks.match(record)), None)
+    if known is not None and known.fate == "rejected":
+        return Recognised(None, record, known.fate, known.reason)
+    if known is not None:
+        return _excluded(record, known.reason)
     if isinstance(record.get("error"), dict):
-        return Recognised(None, record, "excluded", "error_response")
-    if any(is_failure(raw_text(_get(record, path))) for path in WRAPPER_STATUSES):
-        return Recognised(None, record, "excluded", "http_error")
+        return _excluded(record, "error_response")
+    if any(is_failure(raw_text(value_at(record, path))) for path in WRAPPER_STATUSES):
+        return _excluded(record, "http_error")
     inners = (_dig(record, place)[0] for place in PLACES)
     if any(inner is not None and isinstance(inner.get("error"), dict) for inner in inners):
-        return Recognised(None, record, "excluded", "error_response")
-    if record.get("object") in STATEMENT_OBJECTS:
-        return Recognised(None, record, "rejected", "statement_record")
+        return _excluded(record, "error_response")
+    is_left = record.keys() == {"request"} and isinstance(record["request"], dict)  # by a Vertex batch: not processed
+    if is_left or _is_empty_line(record):
+        return _excluded(record, "batch_failed")
     return Recognised(None, record, "rejected", "unknown_shape")
 
 
+def _is_empty_line(record: Json) -> bool:
+    """Whether it is a line of a batch file with neither an answer nor an error."""
+    outcome = record.get("response"), record.get("error")
+    return (
+        record.get("custom_id") is not None and ("response" in record or "error" in record) and outcome == (None, None)
+    )
+
+
+def _excluded(record: Json, reason: str) -> Recognised:
+    """Not billable; but where a key that says so stands twice, the other of the two may be usage."""
+    objects = (record, *(_dig(record, place)[0] for place in PLACES))
+    if any(not _DECIDING.isdisjoint(getattr(one, "doubled", ())) for one in objects):
+        return Recognised(None, record, "rejected", "duplicate_key")
+    return Recognised(None, record, "excluded", reason)
+
+
 def is_failure(status: str | None) -> bool:
-    """Whether a raw status is an HTTP status of 400 or above."""
-    return status is not None and status.isascii() and status.isdigit() and int(status) >= 400
-
-
-def _get(record: Any, path: str) -> Any:
-    for key in path.split("."):
-        if not isinstance(record, dict):
-            return None
-        record = record.get(key)
-    return record
+    """Whether a raw status is an HTTP status from 400 to 599."""
+    return status is not None and _FAILURE.fullmatch(status) is not None
 
 
 def _dig(record: Json, place: tuple[str, ...]) -> tuple[Json | None, Json]:
     """The object at a place, and the record with that object in it, should it be there as a JSON-encoded string."""
     key, *deeper = place
-    inner = record.get(key)
-    if isinstance(inner, str) and inner.lstrip().startswith("{"):
-        try:
-            inner = decode(inner)
-        except (ValueError, RecursionError):
-            return None, record
-        record = with_members(record, {key: inner})
+    was = record.get(key)
+    inner = decoded_text(was)
     if not isinstance(inner, dict):
         return None, record
-    if not deeper:
-        return inner, record
-    found, inner = _dig(inner, tuple(deeper))
-    return found, with_members(record, {key: inner})
-
-
-def raw_text(value: Any) -> str | None:
-    """The JSON text of a scalar; of an array or object only its first character."""
-    if value is None:
-        return None
-    if isinstance(value, Literal):
-        return str(value)
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "{" if isinstance(value, dict) else "["
+    if deeper:
+        found, inner = _dig(inner, tuple(deeper))
+    else:
+        found = inner
+    return found, record if inner is was else with_members(record, {key: inner})
 
 
 def raw_row(record: Json, shape: Shape) -> tuple[dict[str, str | None], str | None]:
@@ -222,23 +221,24 @@ def raw_row(record: Json, shape: Shape) -> tuple[dict[str, str | None], str | No
     row: dict[str, str | None] = {}
     problem: str | None = None
     # Attribution may be missing in any way; what prices a record may not.
-    own = {shape.prefix + path for path in shape.source.paths() if not path.startswith("metadata.")}
+    lenient = {shape.prefix + path for path in shape.source.lenient_paths()}
+    own = {shape.prefix + path for path in shape.source.paths()} - lenient
     for path in shape.paths():
         if path in row:
             continue
         at: Any = record
-        keys = path.split(".")
-        for key in keys:
+        for step in steps(path):
             if isinstance(at, dict):
-                if key in getattr(at, "doubled", ()):
+                if step.key in getattr(at, "doubled", ()):
                     problem = "duplicate_key"
-                at = at.get(key)
+                at = step_into(at, step)
             elif at is not None:
                 problem = problem or ("invalid_field" if path in own else None)
                 at = None
         row[path] = raw_text(at)
-    if shape.source.usage:
-        row[f"{shape.prefix}{shape.source.usage}?"] = (
-            "true" if isinstance(_get(record, shape.prefix + shape.source.usage), dict) else None
-        )
+    for path in shape.presence_paths():
+        row[f"{path}?"] = None if value_at(record, path) is None else "true"
+    for path in shape.source.usage_paths():
+        at = value_at(record, shape.prefix + path)
+        row[f"{shape.prefix}{path}?"] = "true" if isinstance(at, dict) else None
     return row, problem

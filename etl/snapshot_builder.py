@@ -8,17 +8,20 @@ from __future__ import annotations
 import os
 import platform
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from etl import __version__, audit, durable
+from etl import __version__, audit, durable, stopping
 from etl.errors import IntegrityError, StorageError
 from etl.manifest import (
     FORMAT_VERSION,
+    INSTANT_FORMAT,
     Snapshot,
+    changed_days,
     day_of,
     read_snapshot,
     snapshot_name,
@@ -26,12 +29,15 @@ from etl.manifest import (
     totals_of,
     write_manifest,
 )
+from etl.periods import closed_gaps
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 STAGING_PREFIX = ".staging-"
-_OWN_MEMBERS = {"format_version", "snapshot", "parent", "tool", "libraries", "created_at", "host", "files"}
+_OWN_MEMBERS = {
+    "format_version", "snapshot", "parent", "tool", "libraries", "created_at", "host", "files", "days_written",
+}  # fmt: skip
 
 
 class SnapshotBuilder:
@@ -52,6 +58,9 @@ class SnapshotBuilder:
         self._parent = parent
         self._new: set[str] = set()
         self._days: dict[str, Any] = {}
+        self._closed: dict[str, Any] = {}
+        self._expired: dict[str, Any] = {}
+        self._period_log: list[Any] = list(parent.manifest.get("period_log", ())) if parent else []
         self._carried: dict[str, tuple[Path, dict[str, Any]]] = {}
         if parent:
             self.keep_from(parent)
@@ -61,32 +70,36 @@ class SnapshotBuilder:
         """Carry over the files of `snapshot` instead of the parent's: the way back to an earlier state."""
         self._carried = {entry["path"]: (snapshot.path, entry) for entry in snapshot.entries}
         self._days = dict(snapshot.manifest.get("days", {}))
+        self._closed = dict(snapshot.manifest.get("closed", {}))
+        self._expired = dict(snapshot.manifest.get("expired", {}))
 
     def drop(self, relative: str) -> None:
         """Do not carry over this file of the parent."""
         del self._carried[relative]
 
-    def new_file(self, relative: str) -> Path:
-        """Where to write a new file; its folders exist, the file does not.
+    @contextmanager
+    def new_file(self, relative: str) -> Iterator[IO[bytes]]:
+        """Have the `with` block write a new file of the snapshot; it is on the disk afterwards.
 
         Args:
             relative: its name in the snapshot, such as `usage/2026-11-21/00000042.parquet`.
         """
-        table_of(relative), day_of(relative)  # refuses a name that no reader would find
+        table, _ = table_of(relative), day_of(relative)  # both refuse a name that no reader would find
+        mode = durable.PRIVATE_MODE if table == "rejects" else durable.FILE_MODE
         path = self.staging / relative
         if relative in self._new:
             raise ValueError(f"{relative} is already new in this snapshot")
         durable.make_dir(path.parent)
         self._new.add(relative)
-        return path
+        with durable.new_file(path, mode) as file:
+            yield file
 
     def write(self, relative: str, table: pa.Table) -> None:
         """Write a table as a new Parquet file: the same rows give the same bytes."""
         import pyarrow.parquet as pq
 
-        path = self.new_file(relative)
-        with durable.explained("write", path):
-            pq.write_table(table, path, compression="zstd", write_page_checksum=True, store_schema=False)
+        with self.new_file(relative) as file:
+            pq.write_table(table, file, compression="zstd", write_page_checksum=True, store_schema=False)
 
     def discard(self) -> None:
         """Give up: remove the staging folder."""
@@ -97,9 +110,11 @@ class SnapshotBuilder:
         """Audit the new files from the disk, then publish.
 
         Args:
-            facts: members for the manifest, such as `inputs`, `closure`, `settings_hash`, `rate_version` and
-                `days` (added to the parent's). `expected` is not stored: {relative: {"rows": n, "sums":
-                {name: value}}}, with any of the names in `etl.audit.Measured`, is what the files must hold.
+            facts: members for the manifest: `action`, the command, and such as `inputs`, `closure`, `settings_hash`,
+                `rate_version` and `days` (added to the parent's). `closed` and `expired`, if given, replace the
+                parent's, and the entries of `period_log` are added to its own. `expected` is not stored: {relative:
+                {"rows": n, "sums": {name: value}}}, with any of the names in `etl.audit.Measured`, is what the files
+                must hold.
 
         Returns:
             The published snapshot.
@@ -111,7 +126,7 @@ class SnapshotBuilder:
         if _OWN_MEMBERS & facts.keys():
             raise ValueError(f"the builder writes these members itself: {_OWN_MEMBERS & facts.keys()}")
         try:
-            entries = sorted([*self._seal_new(facts.get("expected", {})), *self._link_carried()], key=_path_of)
+            entries = sorted([*self._read_back(facts.get("expected", {})), *self._link_carried()], key=_path_of)
             members = self._members(facts, entries)
             self._audit(members)
             write_manifest(self.staging, members)
@@ -122,14 +137,11 @@ class SnapshotBuilder:
             raise
         return self._publish()
 
-    def _seal_new(self, expected: dict[str, Any]) -> list[dict[str, Any]]:
+    def _read_back(self, expected: dict[str, Any]) -> list[dict[str, Any]]:
         unknown = expected.keys() - self._new
         if unknown:
             raise ValueError(f"expectations of files that are not new: {sorted(unknown)}")
         entries = []
-        for relative in sorted(self._new):
-            is_private = table_of(relative) == "rejects"
-            durable.seal_file(self.staging / relative, durable.PRIVATE_MODE if is_private else durable.FILE_MODE)
         measured = audit.measure(self.staging, sorted(self._new))
         for relative, found in measured.items():
             wrong = audit.differences(expected.get(relative, {}), found)
@@ -173,9 +185,13 @@ class SnapshotBuilder:
                 "python": platform.python_version(),
                 **{name: metadata.version(name) for name in ("duckdb", "polars", "pyarrow")},
             },
-            "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "created_at": datetime.now(UTC).strftime(INSTANT_FORMAT),
             "host": socket.gethostname(),
             "files": entries,
+            "days_written": changed_days(self._parent.entries if self._parent else [], entries),
+            "closed": facts.get("closed", self._closed),
+            "expired": facts.get("expired", self._expired),
+            "period_log": [*self._period_log, *facts.get("period_log", ())],
             "days": {day: value for day, value in sorted(days.items()) if day in filled},
             "totals": facts.get("totals", {}) | totals_of(entries),
         }
@@ -183,16 +199,18 @@ class SnapshotBuilder:
     @staticmethod
     def _audit(members: dict[str, Any]) -> None:
         # All days, not only those touched: it costs no reading, and nothing is published upon a broken parent.
-        gaps = audit.day_gaps(members["files"]) + audit.closure_gaps(members)
+        gaps = audit.day_gaps(members["files"], members["expired"]) + audit.closure_gaps(members)
+        gaps += closed_gaps(members["closed"], members["files"])
         if gaps:
             raise IntegrityError("nothing was published, because sums do not close: " + "; ".join(gaps[:10]))
 
     def _publish(self) -> Snapshot:
         place = self._root / "snapshots" / snapshot_name(self.number)
         durable.make_dir(place.parent)
-        durable.rename(self.staging, place)
-        # From here on nothing is cleaned up: once the link has moved, this is what readers read.
-        durable.replace_link(self._root / "current", f"snapshots/{place.name}")
+        with stopping.held(f"snapshot {self.number} is published"):
+            durable.rename(self.staging, place)
+            # From here on nothing is cleaned up: once the link has moved, this is what readers read.
+            durable.replace_link(self._root / "current", f"snapshots/{place.name}")
         return read_snapshot(place)
 
 

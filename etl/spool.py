@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from etl.errors import StorageError
+from etl import durable
 from etl.schema import polars_schema
 
 ROWS_IN_MEMORY_MAX = 2_500_000
@@ -71,13 +71,11 @@ class Spool:
         return frame.cast({name: _TYPES[name] for name in frame.columns})
 
     def _spill(self) -> None:
-        try:
-            self._folder.mkdir(mode=0o750, exist_ok=True)
-            for day, frames in self._frames.items():
-                path = self._folder / f"{day}-{self._count}.arrow"
-                whole = pl.concat([self._restored(frame) for frame in frames], how="diagonal")
-                whole.write_ipc(path, compression="lz4")
-                self._files.setdefault(day, []).append(path)
-        except OSError as error:
-            raise StorageError(f"cannot write to {self._folder}: {error.strerror or error}") from error
+        durable.make_dir(self._folder)
+        for day, frames in self._frames.items():
+            path = self._folder / f"{day}-{self._count}.arrow"
+            whole = pl.concat([self._restored(frame) for frame in frames], how="diagonal")
+            with durable.new_file(path, is_scratch=True) as file:
+                whole.write_ipc(file, compression="lz4")
+            self._files.setdefault(day, []).append(path)
         self._frames, self._rows, self._count = {}, 0, self._count + 1

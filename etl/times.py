@@ -6,12 +6,26 @@ import polars as pl
 
 from etl.schema import INSTANT
 
+# How a source may say that its times are written; docs/adding-a-source.md lists them.
+NOTATIONS = {
+    "epoch": "whole seconds since 1970",
+    "epoch_decimal": "seconds since 1970, perhaps with a fraction",
+    "epoch_nanoseconds": "nanoseconds since 1970, perhaps as text",
+    "iso": "ISO 8601 with a zone",
+    "iso_utc": "ISO 8601; without a zone it is UTC",
+    "iso_or_epoch": "ISO 8601 with a zone, or seconds since 1970",
+    "iso_utc_or_epoch": "ISO 8601, UTC without a zone, or seconds since 1970",
+    "date": "a date, which is a UTC day",
+    "american_utc": "`11/21/2025, 8:00:01.123 AM`, or ISO 8601; UTC where no zone is written",
+}
+
+# `\d` would also match the digits of other scripts, which are no numbers to Polars.
 _ISO = (
-    r"^(?<day>\d{4}-\d{2}-\d{2})[Tt ](?<hour>\d{2}):(?<minute>\d{2}):(?<second>\d{2})(?:[.,](?<fraction>\d+))?"
-    r" ?(?<zone>[Zz]|UTC|[+-]\d{2}:?\d{2})?$"
+    r"^(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?<hour>[0-9]{2}):(?<minute>[0-9]{2}):(?<second>[0-9]{2})"
+    r"(?:[.,](?<fraction>[0-9]+))? ?(?<zone>[Zz]|UTC|[+-][0-9]{2}:?[0-9]{2})?$"
 )
-_EPOCH = r"^(?<whole>-?\d{1,18})(?:\.(?<fraction>\d+))?$"
-_WHOLE = r"^-?\d+$"
+_EPOCH = r"^(?<whole>-?[0-9]{1,18})(?:\.(?<fraction>[0-9]+))?$"
+_WHOLE = r"^-?[0-9]+$"
 _SECOND = 1_000_000
 _SECONDS_MAX = 253_402_300_799  # the last second of the year 9999
 
@@ -75,6 +89,20 @@ def from_iso(text: pl.Series, assume_zone: str | None) -> tuple[pl.Series, pl.Se
     problem = _problem(text.is_not_null() & instant.is_null(), "invalid_timestamp")
     is_naive = naive & instant.is_null()
     return instant, problem.zip_with(~is_naive, pl.Series(["naive_timestamp"]).new_from_index(0, text.len()))
+
+
+def from_nanoseconds(raw: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Read whole nanoseconds since 1970, as a number or, as OTLP JSON has them, as text."""
+    digits = raw.str.extract(r'^"?([0-9]{1,19})"?$')
+    instant = (digits.cast(pl.Int64, strict=False) // 1000).cast(INSTANT)
+    return instant, _problem(raw.is_not_null() & instant.is_null(), "invalid_timestamp")
+
+
+def from_american(text: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Read times as `11/21/2025, 8:00:01.123 AM`, or in ISO 8601; in UTC where no zone is written."""
+    instant = text.str.to_datetime("%m/%d/%Y, %I:%M:%S%.f %p", time_unit="us", strict=False)
+    iso, problem = from_iso(text.set(instant.is_not_null(), None), "UTC")
+    return instant.zip_with(instant.is_not_null(), iso), problem
 
 
 def _micros(fraction: pl.Series) -> pl.Series:

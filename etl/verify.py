@@ -1,4 +1,4 @@
-"""Prove again, from the bytes on the disk, that the published snapshot is what its manifest says.
+"""Prove again, from the bytes on the disk, that a snapshot is what its manifest says.
 
 Nothing is taken from memory or believed from the run that wrote it: hashes, rows, sums, prices and
 closures are computed anew and compared.
@@ -7,14 +7,16 @@ closures are computed anew and compared.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from etl import audit, durable
+from etl import audit
 from etl.errors import CostrollError, IntegrityError, UsageError
 from etl.manifest import MANIFEST_NAME, Snapshot, snapshot_name, totals_of
+from etl.periods import closed_gaps
+from etl.readings import Readings
 from etl.warehouse import Warehouse
 
 # Each row of `rollups` must satisfy every rule; written so that a NULL where none may be counts as broken.
@@ -28,8 +30,17 @@ _PRICE_RULES = {
     "not charged, yet with a cost": "price_status = 'not_charged' and (cost_usd <> 0 or list_cost_usd <> 0)",
     "an unknown price_status": """not coalesce(price_status = 'not_charged' or price_status = 'priced'
         or starts_with(price_status, 'priced_') or starts_with(price_status, 'unpriced_'), false)""",
-    "a quantity that is not above 0": "coalesce(quantity, 0) <= 0",
-    "another day than its file": "day is distinct from try_cast(parse_filename(filename, true) as date)",
+    "a quantity that is not above 0, as only a correction's may be": """coalesce(quantity, 0) = 0
+        or (quantity < 0 and charge_class is distinct from 'correction')""",
+    "another day than its file": "day is distinct from try_cast(left(parse_filename(filename), 10) as date)",
+    "another accounting period than its file": """accounting_period is distinct from coalesce(
+        nullif(regexp_extract(filename, '\\.corrections-(\\d{4}-\\d{2})\\.parquet$', 1), ''),
+        left(parse_filename(filename), 7))""",
+    "another charge class than its file": """charge_class is distinct from
+        if(contains(parse_filename(filename), '.corrections-'), 'correction', 'usage')""",
+    "a correction in its own month that is not negative": """charge_class = 'correction' and quantity > 0
+        and accounting_period = left(day::varchar, 7)""",
+    "an accounting period before its day": "accounting_period < left(day::varchar, 7)",
 }
 _PRICES_SQL = (  # nothing but the rules above goes into it
     "select filename, count(*), "  # noqa: S608
@@ -76,33 +87,84 @@ class VerifyReport:
         return [failure for check in self.checks for failure in check.failures]
 
 
-def verify(warehouse: Warehouse) -> VerifyReport:
-    """Check the published snapshot; reads every file of it once, and changes nothing.
+def verify(warehouse: Warehouse, number: int | None = None, readings: Readings | None = None) -> VerifyReport:
+    """Check a snapshot; reads every file of it, and changes nothing.
+
+    Args:
+        warehouse: where.
+        number: of an older snapshot; None: the published one.
+        readings: what was read for other snapshots already, and need not be read again.
 
     Raises:
-        UsageError: nothing was published here, or a newer Costroll wrote it.
+        UsageError: nothing was published here, there is no such snapshot, or a newer Costroll wrote it.
     """
     manifest = Check("manifest", "the link `current`, the manifest's own hash, its format")
     try:
-        snapshot = warehouse.current()
+        current = warehouse.current()
+        if current is None:
+            raise UsageError(f"{warehouse.root}: nothing is published here; run `costroll run PATH...` first")
+        snapshot = current if number is None else _older(warehouse, current, number)
     except IntegrityError as error:
         manifest.failures.append(str(error))
-        return VerifyReport(None, [manifest])
-    if snapshot is None:
-        raise UsageError(f"{warehouse.root}: nothing is published here; run `costroll run PATH...` first")
-    files, present = _check_files(snapshot)
-    read_back, entries = _read_back(snapshot, present)
-    checks = [
-        manifest,
+        return VerifyReport(number, [manifest])
+    if number is None:
+        manifest.failures += _published_since(warehouse, snapshot)
+    return VerifyReport(snapshot.number, [manifest, *prove(warehouse, snapshot, readings or Readings())])
+
+
+def _published_since(warehouse: Warehouse, snapshot: Snapshot) -> list[str]:
+    """Whether the link was moved back: a killed run leaves one later snapshot at most, and no database of it."""
+    from etl.analyst import database_mark
+
+    later = [found for found in warehouse.numbers() if found > snapshot.number]
+    if not later:
+        return []
+    mark = database_mark(warehouse) or ""
+    is_of_later = any(mark.startswith(f"of snapshot {found},") for found in later)
+    if len(later) == 1 and not is_of_later:
+        return []
+    newest = snapshot_name(later[-1])
+    return [
+        f"current: leads to snapshot {snapshot.number}, but snapshots/{newest} was published: "
+        f"point it back with `ln -sfn snapshots/{newest} current`"
+    ]
+
+
+def prove(warehouse: Warehouse, snapshot: Snapshot, readings: Readings) -> list[Check]:
+    """Check everything of a snapshot but its manifest, which was checked as it was read."""
+    files, present = _check_files(snapshot, readings)
+    read_back, entries = _read_back(snapshot, present, readings)
+    return [
         _check_chain(warehouse, snapshot),
         files,
         _check_unlisted(snapshot),
         read_back,
-        _check_days(entries),
+        _check_days(snapshot, entries),
         _check_prices(snapshot, entries),
         _check_closure(snapshot, entries),
+        _check_closed(snapshot, [*present, *entries]),
     ]
-    return VerifyReport(snapshot.number, checks)
+
+
+def verify_all(warehouse: Warehouse) -> Iterator[VerifyReport]:
+    """Check every snapshot that is kept, oldest first; a file that several share is read once.
+
+    Raises:
+        UsageError: nothing was published here, or a newer Costroll wrote it.
+    """
+    readings = Readings()
+    last = verify(warehouse, readings=readings)
+    for number in warehouse.numbers():
+        if last.snapshot is not None and number < last.snapshot:
+            yield verify(warehouse, number, readings)
+    yield last
+
+
+def _older(warehouse: Warehouse, current: Snapshot, number: int) -> Snapshot:
+    kept = [found for found in warehouse.numbers() if found <= current.number]
+    if number not in kept:
+        raise UsageError(f"there is no snapshot {number}; `costroll snapshots` lists those that are kept")
+    return warehouse.snapshot(number)
 
 
 def _check_chain(warehouse: Warehouse, snapshot: Snapshot) -> Check:
@@ -128,20 +190,21 @@ def _check_chain(warehouse: Warehouse, snapshot: Snapshot) -> Check:
     return check
 
 
-def _check_files(snapshot: Snapshot) -> tuple[Check, list[dict[str, Any]]]:
-    """Compare every file's size and hash; also return the entries of the files that are there."""
+def _check_files(snapshot: Snapshot, readings: Readings) -> tuple[Check, list[dict[str, Any]]]:
+    """Compare every file's size and hash; also return the entries of the files that are there, as found."""
     check = Check("files")
     present, size = [], 0
+    hashes = readings.hashes(path for entry in snapshot.entries if (path := snapshot.path / entry["path"]).is_file())
     for entry in snapshot.entries:
         path = snapshot.path / entry["path"]
-        if not path.is_file():
+        if path not in hashes:
             check.failures.append(f"{entry['path']}: is missing")
             continue
-        present.append(entry)
         size += path.stat().st_size
+        present.append({**entry, "sha256": hashes[path]})
         if path.stat().st_size != entry["bytes"]:
             check.failures.append(f"{entry['path']}: has {path.stat().st_size:,} bytes instead of {entry['bytes']:,}")
-        elif durable.sha256_of(path) != entry["sha256"]:
+        elif hashes[path] != entry["sha256"]:
             check.failures.append(f"{entry['path']}: its bytes were changed (SHA-256 differs)")
     check.scope = f"{len(snapshot.entries):,} files, {size:,} bytes, SHA-256 of each"
     return check, present
@@ -160,10 +223,12 @@ def _check_unlisted(snapshot: Snapshot) -> Check:
     return check
 
 
-def _read_back(snapshot: Snapshot, present: list[dict[str, Any]]) -> tuple[Check, list[dict[str, Any]]]:
+def _read_back(
+    snapshot: Snapshot, present: list[dict[str, Any]], readings: Readings
+) -> tuple[Check, list[dict[str, Any]]]:
     """Compare rows and sums with the manifest; also return the entries with what was read instead."""
     check = Check("rows and sums")
-    measured = _measure(snapshot, [entry["path"] for entry in present], check)
+    measured = _measure(snapshot, [entry["path"] for entry in present], readings, check)
     entries = []
     for entry in present:
         if entry["path"] not in measured:
@@ -178,29 +243,35 @@ def _read_back(snapshot: Snapshot, present: list[dict[str, Any]]) -> tuple[Check
         check.failures += [
             f"{MANIFEST_NAME}: total {name} is {totals.get(name)} instead of {value}"
             for name, value in totals_of(entries).items()
-            if totals.get(name) != value
+            if totals.get(name, 0) != value  # an older format does not know every table
         ]
     check.scope = f"{sum(entry['rows'] for entry in entries):,} rows read back, against the manifest"
     return check, entries
 
 
-def _measure(snapshot: Snapshot, relatives: list[str], check: Check) -> dict[str, audit.Measured]:
+def _measure(
+    snapshot: Snapshot, relatives: list[str], readings: Readings, check: Check
+) -> Mapping[str, audit.Measured]:
     """Read all files at once; when that fails, one by one, to name those that cannot be read."""
     try:
-        return audit.measure(snapshot.path, relatives)
+        return readings.measure(snapshot, relatives)
     except IntegrityError:
         measured: dict[str, audit.Measured] = {}
     for relative in relatives:
         try:
-            measured |= audit.measure(snapshot.path, [relative])
+            measured |= readings.measure(snapshot, [relative])
         except IntegrityError as error:
             check.failures.append(f"{relative}: {error}")
     return measured
 
 
-def _check_days(entries: list[dict[str, Any]]) -> Check:
+def _check_days(snapshot: Snapshot, entries: list[dict[str, Any]]) -> Check:
     days = {entry["day"] for entry in entries if "day" in entry}
-    return Check("usage = rollups", f"{len(days):,} days, each meter and caching status", audit.day_gaps(entries))
+    expired = snapshot.manifest.get("expired", {})
+    scope = f"{len(days):,} days, each meter and caching status"
+    if expired:
+        scope += f"; the usage of {len(expired):,} has expired: against the sums that were kept of it"
+    return Check("usage = rollups", scope, audit.day_gaps(entries, expired))
 
 
 def _check_prices(snapshot: Snapshot, entries: list[dict[str, Any]]) -> Check:
@@ -245,6 +316,15 @@ def _check_closure(snapshot: Snapshot, entries: list[dict[str, Any]]) -> Check:
             ).fetchall()
     check.failures += [f"{name}: its fates do not add up to what was read" for name, is_open in inputs if is_open]
     check.scope = f"this run and {len(inputs):,} inputs ever read"
+    return check
+
+
+def _check_closed(snapshot: Snapshot, entries: list[dict[str, Any]]) -> Check:
+    """The files of closed months are those that were closed, and hold what the close says; the last entry counts."""
+    closed = snapshot.manifest.get("closed", {})
+    check = Check("closed months", failures=closed_gaps(closed, {entry["path"]: entry for entry in entries}.values()))
+    files = sum(len(record["files"]) for record in closed.values())
+    check.scope = f"{', '.join(sorted(closed))}: {files:,} files as they were closed" if closed else "none is closed"
     return check
 
 

@@ -11,16 +11,19 @@ than `current` was never published. Going back publishes the old files under a n
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from etl import durable
-from etl.errors import IntegrityError
-from etl.manifest import Snapshot, read_snapshot, snapshot_name
+from etl.errors import IntegrityError, UsageError
+from etl.manifest import FORMAT_VERSION, Snapshot, read_snapshot, snapshot_name
 from etl.snapshot_builder import STAGING_PREFIX, SnapshotBuilder
 
 __all__ = ["Snapshot", "SnapshotBuilder", "Warehouse"]
+
+LAST_RUN_NAME = "last_run.json"
 
 
 class Warehouse:
@@ -39,12 +42,15 @@ class Warehouse:
         """Whether anything was ever published here."""
         return os.path.lexists(self.root / "current")
 
-    def current(self) -> Snapshot | None:
+    def current(self, *, of_any_format: bool = False) -> Snapshot | None:
         """The published snapshot, its link resolved once and its manifest checked; None before the first.
+
+        Args:
+            of_any_format: also one that is to be migrated first.
 
         Raises:
             IntegrityError: the link or the manifest is damaged.
-            UsageError: a newer Costroll wrote it.
+            UsageError: a newer Costroll wrote it, or an older one and it was not migrated.
         """
         try:
             target = (self.root / "current").readlink()
@@ -53,7 +59,13 @@ class Warehouse:
             return None
         except OSError as error:
             raise IntegrityError(f"{self.root / 'current'} is not a link to a snapshot: {error.strerror}") from error
-        return read_snapshot(self.root / target)
+        snapshot = read_snapshot(self.root / target)
+        if snapshot.format_version < FORMAT_VERSION and not of_any_format:
+            raise UsageError(
+                f"{self.root}: written in format {snapshot.format_version} by an older Costroll; this one writes "
+                f"format {FORMAT_VERSION}: run `costroll migrate` once. It changes no cost, and keeps the old snapshots"
+            )
+        return snapshot
 
     def _refuse_lost_link(self) -> None:
         # The first run may have died between its two renames and left snapshot 1, which was never published.
@@ -78,16 +90,18 @@ class Warehouse:
         return read_snapshot(self.root / "snapshots" / snapshot_name(number))
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, wait_seconds: int = 0, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[None]:
         """Keep other runs out; creates the folder if it is missing.
+
+        Args:
+            wait_seconds: how long to wait for another run to end.
+            on_wait: called once when the waiting begins, with who holds the lock.
 
         Raises:
             LockHeldError: another run is writing here.
         """
-        if not self.root.is_dir():
-            durable.make_dir(self.root)
-            durable.fsync_dir(self.root.parent)
-        with durable.lock(self.root / ".lock"):
+        durable.make_dir(self.root)
+        with durable.lock(self.root / ".lock", wait_seconds, on_wait):
             self._is_locked = True
             try:
                 yield
@@ -100,16 +114,53 @@ class Warehouse:
         Args:
             parent: what `current()` returned inside the lock.
         """
-        if not self._is_locked:
-            raise RuntimeError("begin() outside of lock() could sweep another run's work")
-        current = self.current()
+        self._require_lock()
+        current = self.current(of_any_format=True)
         if (current and current.number) != (parent and parent.number):
             raise IntegrityError(f"{self.root}: another snapshot was published meanwhile; run again")
-        self._sweep(current.number if current else 0)
+        self.sweep()
+        self._bring_to_disk(is_first=current is None)
         return SnapshotBuilder(self.root, parent)
 
-    def _sweep(self, number: int) -> None:
-        leftovers = [*self.root.glob(f"{STAGING_PREFIX}*"), self.root / ".current.new"]
+    def _bring_to_disk(self, is_first: bool) -> None:
+        # A killed run may have moved `current`, or made the root and folders above it, without bringing that to the
+        # disk. What this run reports stands on it, also when it publishes nothing new.
+        durable.fsync_dir(self.root)
+        device = self.root.stat().st_dev
+        for folder in self.root.parents if is_first else ():
+            if folder.stat().st_dev != device or not os.access(folder, os.R_OK):
+                break
+            durable.fsync_dir(folder)
+
+    def remove(self, number: int) -> None:
+        """Remove a snapshot that is not the published one.
+
+        To readers it goes in one step: a hidden name first, then file by file under that one. What a crash leaves
+        has no number any more, and is swept.
+        """
+        self._require_lock()
+        if (self.root / "current").readlink().name == snapshot_name(number):
+            raise ValueError(f"snapshot {number} is the published one")
+        hidden = self.root / f"{STAGING_PREFIX}removed-{snapshot_name(number)}"
+        durable.rename(self.root / "snapshots" / snapshot_name(number), hidden)
+        durable.remove_tree(hidden)
+
+    def _require_lock(self) -> None:
+        if not self._is_locked:
+            raise RuntimeError("outside of lock() this could remove another run's work")
+
+    def sweep(self) -> None:
+        """Remove what crashed runs left; call it inside the lock.
+
+        Raises:
+            IntegrityError: `current` was moved back by hand, and what it left behind was published once.
+        """
+        self._require_lock()
+        current = self.current(of_any_format=True)
+        number = current.number if current else 0
+        probes = (folder.glob(f"{durable.PROBE_PREFIX}*") for folder in (self.root, self.root / "snapshots"))
+        halves = [self.root / ".current.new", *self.root.glob(f".{LAST_RUN_NAME}.*.new")]
+        leftovers = [*self.root.glob(f"{STAGING_PREFIX}*"), *halves, *chain(*probes)]
         unpublished = [found for found in self.numbers() if found > number]
         if unpublished not in ([], [number + 1]):
             # A crash leaves one at most: someone moved the link, and these were published once.

@@ -9,7 +9,9 @@
 --        what is never charged costs 0 and has no rate
 CREATE OR REPLACE MACRO charged(items, prices) AS TABLE
 SELECT
-    i.* EXCLUDE (rate_versions, stretch_at, highest_band, is_aggregate, may_hide_cached, day_versions),
+    i.* EXCLUDE (
+        rate_versions, stretch_at, highest_band, is_aggregate, may_hide_cached, day_versions, contract_account
+    ),
     m.direction,
     m.unit,
     coalesce(p.context_over_tokens, 0) AS context_over_tokens,
@@ -17,7 +19,8 @@ SELECT
     -- Never "/ 1000000": that is a DOUBLE.
     (CASE WHEN m.is_charged THEN i.quantity::BIGINT * p.rate_usd_per_million * 0.000001 ELSE 0 END)::DECIMAL(38, 12)
         AS cost_usd,
-    cost_usd AS list_cost_usd,
+    (CASE WHEN m.is_charged THEN i.quantity::BIGINT * p.list_usd_per_million * 0.000001 ELSE 0 END)::DECIMAL(38, 12)
+        AS list_cost_usd,
     CASE WHEN m.is_charged THEN p.price_status ELSE 'not_charged' END AS price_status,
     p.rate_id,
     p.rate_version,
@@ -36,3 +39,4 @@ LEFT JOIN query_table(prices) AS p
     AND p.is_aggregate = i.is_aggregate
     AND p.may_hide_cached = i.may_hide_cached
     AND p.day_versions = i.day_versions
+    AND p.contract_account IS NOT DISTINCT FROM i.contract_account

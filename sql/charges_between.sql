@@ -33,7 +33,7 @@ items AS NOT MATERIALIZED (
         c.provider, c.source, c.source_kind, c.request_id, c.model, c.tier, c.tier_is_assumed, c.is_estimated,
         c.prompt_tokens, c.input_sha256, c.line_number,
         m.meter, m.caching_status, c.quantity,
-        c.rate_versions, c.stretch_at, c.highest_band, c.is_aggregate, c.may_hide_cached, c.day_versions
+        c.rate_versions, c.stretch_at, c.highest_band, c.is_aggregate, c.may_hide_cached, c.day_versions, c.contract_account
     FROM (
         UNPIVOT (FROM keyed('records'))
         ON
@@ -51,7 +51,7 @@ items AS NOT MATERIALIZED (
 keys AS MATERIALIZED (
     SELECT DISTINCT
         provider, model, tier, meter, caching_status,
-        stretch_at, highest_band, is_aggregate, may_hide_cached, day_versions
+        stretch_at, highest_band, is_aggregate, may_hide_cached, day_versions, contract_account
     FROM items
 ),
 key_prices AS MATERIALIZED (

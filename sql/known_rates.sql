@@ -1,5 +1,5 @@
--- The list rates that were known at each of the given card versions.
--- In:    rates_history, every rate row ever recorded
+-- The rates that were known at each of the given card versions.
+-- In:    rates_history, every rate row ever recorded, of the list and of every contract's book
 --        versions, a relation of (version, known_at): a card version and when it was recorded
 -- Out:   rates_history's columns with `model` named priced_model, version, starts_at (inclusive), ends_at (exclusive);
 --        one row for each rate and version at which it was known
@@ -15,4 +15,3 @@ FROM rates_history AS r
 JOIN query_table(versions) AS v
     ON  r.rate_version <= v.version
     AND v.known_at < coalesce(r.superseded_at, 'infinity'::TIMESTAMP)
-WHERE r.book = 'list'

@@ -15,7 +15,7 @@ keyed_items AS MATERIALIZED (
 keys AS MATERIALIZED (
     SELECT DISTINCT
         provider, model, tier, meter, caching_status,
-        stretch_at, highest_band, is_aggregate, may_hide_cached, day_versions
+        stretch_at, highest_band, is_aggregate, may_hide_cached, day_versions, contract_account
     FROM keyed_items
     WHERE meter IN (SELECT meter FROM meters WHERE is_charged)
 ),

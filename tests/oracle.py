@@ -305,7 +305,7 @@ def read_line(line_number: int, line: bytes, rules: Rules) -> list[Outcome]:
         value = parse_line(line)
     except Refused as refusal:
         return [refusal]
-    text = "" if is_kind(value, "page", "bucket") is None else line.decode()
+    text = "" if is_kind(value, "page", "bucket", "list") is None else line.strip(b" \t\r\n\v\f").decode()
     parts = cut_usage(value, text, after_space(text, 0), lambda _: line_number) if text else [Part(line_number, value)]
     return [judged(partial(usage_of_part, part, rules)) for part in parts]
 
@@ -314,7 +314,7 @@ def parse_line(line: bytes) -> Any:
     if len(line) > LONGEST_LINE_BYTES:
         raise rejected("line_too_long")
     try:
-        text = line.decode()
+        text = line.strip(b" \t\r\n\v\f").decode()
     except UnicodeDecodeError:
         raise rejected("invalid_utf8") from None
     return parse(text)
@@ -351,16 +351,16 @@ def cut_document(text: str, value: Any) -> Iterator[Part]:
     items: Iterable[tuple[int, Any]] = [(at, value)]
     if isinstance(value, list):
         items = array_items(text, at)
-    elif is_kind(value, "list") and isinstance(value.get("data"), list) and recognise(value) is None:
-        items = array_items(text, member_position(text, at, "data"))
     for position, item in items:
         yield from cut_usage(item, text, position, line_of)
 
 
 def cut_usage(value: Any, text: str, at: int, line_of: Callable[[int], int]) -> Iterator[Part]:
-    """The results of a usage page or bucket; anything else is one record."""
-    kind = is_kind(value, "page", "bucket")
-    if kind == "page" and isinstance(value.get("data"), list):
+    """The entries of a page or list, the results of a bucket; anything else is one record."""
+    kind = is_kind(value, "page", "bucket", "list")
+    is_clear = kind in ("page", "list") and value.repeated.isdisjoint(("object", "data"))
+    is_clear = is_clear and (kind == "page" or recognise(value) == "usage")
+    if is_clear and isinstance(value.get("data"), list) and value["data"]:
         for position, bucket in array_items(text, member_position(text, at, "data")):
             yield from cut_usage(bucket, text, position, line_of)
     elif kind == "bucket" and isinstance(value.get("results"), list) and value["results"]:
@@ -380,7 +380,7 @@ def is_kind(value: Any, *kinds: str) -> str | None:
 
 COMPLETIONS_RESULT = "organization.usage.completions.result"
 PLACES = ("response", "body", "response_body", "output", "completion", "data")
-WRAPPED_SHAPES = ("chat", "responses", "embeddings", "batch")
+WRAPPED_SHAPES = ("chat", "responses", "embeddings")
 
 # The keys that are read, as a tree: a key that stands twice on the way to one of them makes the record ambiguous.
 Tree = Mapping[str, Any]
@@ -427,6 +427,7 @@ READ_KEYS: dict[str, Tree] = {
 WRAPPER_KEYS: Tree = {
     key: {}
     for key in (
+        *("custom_id", "method"),
         *("request_id", "id", "timestamp", "time", "created_at", "ts", "@timestamp", "status", "status_code"),
         *("account_id", "account", "organization_id", "project_id", "project", "user_id", "user", "api_key_id"),
         *("workflow_id", "workflow"),
@@ -477,16 +478,15 @@ def recognise(value: Any) -> str | None:
     if kind == "response":
         return "responses"
     if kind == "list":
-        usage = value.get("usage")
-        return "embeddings" if isinstance(usage, JsonObject) and usage.get("prompt_tokens") is not None else None
-    if kind in ("page", "bucket", COMPLETIONS_RESULT):
+        if value.get("usage") is not None:
+            return "embeddings"
+        return "usage" if value.get("data") is not None and value.get("model") is None else None
+    if kind in ("page", "bucket", COMPLETIONS_RESULT) and "starting_at" not in value:
         return "usage"
-    if "custom_id" in value and "response" in value and "error" in value:
-        return "batch"
-    if all(key in value for key in ("custom_id", "method", "url", "body")):
-        return "batch_input"
     if "occurred_at" in value and "model" in value and any(column in value for column in PLAIN_COUNTS):
         return "plain"
+    if value.get("custom_id") is not None and value.get("method") is None and ("response" in value or "error" in value):
+        return "batch"
     return None
 
 
@@ -496,11 +496,10 @@ def unwrap(value: JsonObject) -> tuple[JsonObject, Tree] | None:
         inner = decoded(value.get(place))
         if recognise(inner) in WRAPPED_SHAPES:
             return inner, {place: {}}
-    response = decoded(value.get("response"))
-    if isinstance(response, JsonObject):
-        inner = decoded(response.get("body"))
-        if recognise(inner) in WRAPPED_SHAPES:
-            return inner, {"response": {"body": {}}}
+        if place == "response" and isinstance(inner, JsonObject):
+            body = decoded(inner.get("body"))
+            if recognise(body) in WRAPPED_SHAPES:
+                return body, {"response": {"body": {}, "status_code": {}}}
     return None
 
 
@@ -522,7 +521,8 @@ def refuse_repeated(value: Any, tree: Tree) -> None:
         raise rejected("duplicate_key")
     for key, below in tree.items():
         if below:
-            refuse_repeated(decoded(value.get(key)), below)
+            inner = value.get(key)
+            refuse_repeated(decoded(inner) if key in PLACES else inner, below)
 
 
 # ------------------------------------------------------------------------------------------------------ judging JSON
@@ -547,7 +547,6 @@ class Envelope:
 
     record: JsonObject  # the whole record
     tier: str | None = None  # batch, or None
-    batch_id: Any = None
 
     def first(self, *keys: str) -> Any:
         """The first of `keys` that the wrapper has, not being null."""
@@ -567,8 +566,6 @@ def usage_of_part(part: Part, rules: Rules) -> Usage:
         refuse_repeated(part.bucket, {"object": {}, "start_time": {}, "end_time": {}, "results": {}})
         return usage_of_result(value, part.bucket, rules)
     shape = recognise(value)
-    if shape == "batch_input":
-        raise rejected("batch_input")
     if shape == "usage":
         return usage_outside_bucket(value, rules)
     if shape == "plain":
@@ -585,24 +582,41 @@ def usage_of_wrapped(value: JsonObject, rules: Rules) -> Usage:
     """A record with another one inside, or one that is not understood."""
     inside = unwrap(value)
     if inside is None:
-        if isinstance(value.get("error"), JsonObject):
-            raise excluded("error_response")
-        if http_status(value) >= 400:
-            raise excluded("http_error")
-        if any(isinstance(carried.get("error"), JsonObject) for carried in carried_objects(value)):
-            raise excluded("error_response")
-        raise rejected("unknown_shape")
+        raise not_understood(value)
     inner, way = inside
     shape = recognise(inner)
     assert shape is not None
     request: Tree = {"model": {}, "request": {"model": {}}} if shape == "embeddings" else {}
     refuse_repeated(value, {**WRAPPER_KEYS, **way, **request})
     refuse_repeated(inner, READ_KEYS.get(shape, {}))
-    if http_status(value) >= 400:
+    if has_failed(value) or ("response" in way and has_failed_response(value)):
         raise excluded("http_error")
-    if shape == "batch":
-        return usage_of_batch(inner, rules, wrapper=value)
     return usage_of_response(shape, inner, Envelope(value), rules)
+
+
+def not_understood(value: JsonObject) -> Refused:
+    """What becomes of a record in which nothing is recognised."""
+    if all(key in value for key in ("custom_id", "method", "url")):
+        return rejected("batch_input")
+    carried = list(carried_objects(value))
+    if isinstance(value.get("error"), JsonObject):
+        return unless_repeated(value, "error_response")
+    if has_failed(value) or has_failed_response(value):
+        return unless_repeated(value, "http_error")
+    if any(isinstance(inner.get("error"), JsonObject) for inner in carried):
+        return unless_repeated(value, "error_response")
+    if value.keys() == {"request"} and isinstance(value["request"], JsonObject):
+        return unless_repeated(value, "batch_failed")  # a line that a Vertex batch did not process
+    is_statement = value.get("object") == "organization.costs.result"
+    return rejected("statement_record" if is_statement else "unknown_shape")
+
+
+def unless_repeated(value: JsonObject, reason: str) -> Refused:
+    """Excluded; but where a key that decides stands twice, nobody knows what the other one said."""
+    deciding = {"custom_id", "method", "error", "status", "status_code", *PLACES}
+    if any(not one.repeated.isdisjoint(deciding) for one in (value, *carried_objects(value))):
+        return rejected("duplicate_key")
+    return excluded(reason)
 
 
 def carried_objects(value: JsonObject) -> Iterator[JsonObject]:
@@ -614,38 +628,37 @@ def carried_objects(value: JsonObject) -> Iterator[JsonObject]:
             yield carried
 
 
-def http_status(value: JsonObject, *keys: str) -> int:
-    """The first of `status` and `status_code` that is an integer, else 0; a text such as "ok" is ignored."""
-    for key in keys or ("status", "status_code"):
-        number = value.get(key)
-        if isinstance(number, Number) and re.fullmatch(r"-?\d{1,9}", number.literal):
-            return int(number.literal)
-    return 0
+def has_failed(value: JsonObject, *keys: str) -> bool:
+    """Whether `status` or `status_code` is an integer from 400 to 599; anything else is no status of a failure."""
+    numbers = (value.get(key) for key in keys or ("status", "status_code"))
+    return any(isinstance(number, Number) and re.fullmatch(r"[45]\d\d", number.literal, re.ASCII) for number in numbers)
 
 
-def usage_of_batch(value: JsonObject, rules: Rules, wrapper: JsonObject | None = None) -> Usage:
-    """A line of a batch output or error file."""
+def has_failed_response(value: JsonObject) -> bool:
+    """Whether the object under `response` has such a `status_code`."""
+    response = decoded(value.get("response"))
+    return isinstance(response, JsonObject) and has_failed(response, "status_code")
+
+
+def usage_of_batch(value: JsonObject, rules: Rules) -> Usage:
+    """A line of a batch output or error file: a wrapper whose tier is batch."""
     response = value.get("response")
+    if response is None:
+        raise unless_repeated(value, "batch_failed")
     body = response.get("body") if isinstance(response, JsonObject) else None
     shape = recognise(body)
-    refuse_repeated(value, {"id": {}, "custom_id": {}, "error": {}, "response": {"status_code": {}, "body": {}}})
-    if shape in READ_KEYS:
-        refuse_repeated(body, READ_KEYS[shape])
-    if response is None:
-        raise excluded("batch_failed")
-    if not isinstance(response, JsonObject):
-        raise rejected("invalid_field")
-    if http_status(response, "status_code") >= 400:
+    if isinstance(response, JsonObject) and has_failed(response, "status_code"):
+        raise unless_repeated(value, "http_error")
+    if shape not in READ_KEYS:
+        raise not_understood(value)
+    assert isinstance(body, JsonObject) and shape is not None
+    request: Tree = {"model": {}, "request": {"model": {}}} if shape == "embeddings" else {}
+    way: Tree = {"custom_id": {}, "method": {}, "response": {"status_code": {}, "body": {}}}
+    refuse_repeated(value, {**WRAPPER_KEYS, **way, **request})
+    refuse_repeated(body, READ_KEYS[shape])
+    if has_failed(value):
         raise excluded("http_error")
-    if shape is None or shape not in READ_KEYS:
-        is_error = isinstance(body, JsonObject) and isinstance(body.get("error"), JsonObject)
-        raise excluded("error_response") if is_error else rejected("unknown_shape")
-    assert isinstance(body, JsonObject)
-    envelope = Envelope(wrapper if wrapper is not None else JsonObject([]), tier="batch", batch_id=value.get("id"))
-    usage = usage_of_response(shape, body, envelope, rules)
-    if usage.request_id is None:
-        usage.whole_record = wrapper if wrapper is not None else value
-    return usage
+    return usage_of_response(shape, body, Envelope(value, tier="batch"), rules)
 
 
 def usage_of_response(shape: str, value: JsonObject, envelope: Envelope | None, rules: Rules) -> Usage:
@@ -662,10 +675,10 @@ def usage_of_response(shape: str, value: JsonObject, envelope: Envelope | None, 
         quantities = {("input", "uncached"): prompt}
     else:
         prompt, quantities = response_quantities(usage, *DIALECTS[shape])
-    own_id = None if shape == "embeddings" else value.get("id")
+    own_id = None if shape == "embeddings" else given(value.get("id"))
     in_batch = envelope is not None and envelope.tier == "batch"
     around = envelope if envelope is not None else Envelope(JsonObject([]))
-    request_id = first_of(own_id, around.batch_id, around.first("request_id", "id"))
+    request_id = first_of(own_id, given(around.text("request_id", "id")))
     model = value.get("model")
     if shape == "embeddings" and model is None:
         request = around.record.get("request")
@@ -752,9 +765,14 @@ def first_of(*values: Any) -> Any:
 CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
-def check_texts(model: Any, request_id: Any, tier: Any, *, model_required: bool) -> None:
-    """Model, id and tier are strings without control characters; a request has a model."""
-    texts = [text for text in (model, request_id, tier) if text is not None]
+def given(request_id: Any) -> Any:
+    """An id that is an empty string is no id."""
+    return None if request_id == "" else request_id
+
+
+def check_texts(model: Any, request_id: Any, tier: Any, provider: Any = None, *, model_required: bool) -> None:
+    """Model, id, tier and provider are strings without control characters; a request has a model."""
+    texts = [text for text in (model, request_id, tier, provider) if text is not None]
     if not all(isinstance(text, str) for text in texts):
         raise rejected("invalid_field")
     if model_required and not model:
@@ -822,7 +840,7 @@ EPOCH_DAY = date(1970, 1, 1).toordinal()
 EARLIEST_INSTANT = (date(2020, 1, 1).toordinal() - EPOCH_DAY) * DAY
 EPOCH_SECONDS = re.compile(r"(-?)(\d+)(?:\.(\d+))?", re.ASCII)
 ISO = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)?",
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d+))? ?(Z|z|UTC|[+-]\d\d:?\d\d)?",
     re.ASCII,
 )
 
@@ -844,9 +862,9 @@ def iso_instant(text: str) -> int:
     if second == 60:
         second, micros = 59, 999_999
     offset = 0
-    if zone is not None and zone != "Z":
-        offset_hours, offset_minutes = int(zone[1:3]), int(zone[4:6])
-        if offset_hours > 23 or offset_minutes > 59:
+    if zone is not None and zone not in ("Z", "z", "UTC"):
+        offset_hours, offset_minutes = int(zone[1:3]), int(zone[-2:])
+        if offset_hours > 18 or offset_minutes > 59:
             raise rejected("invalid_timestamp")
         offset = (offset_hours * 60 + offset_minutes) * (-60 if zone[0] == "-" else 60)
     if zone is None:
@@ -885,11 +903,11 @@ def response_instant(shape: str, value: JsonObject, around: Envelope) -> int:
 
 
 def usage_outside_bucket(value: JsonObject, rules: Rules) -> Usage:
-    """A page or bucket that could not be cut into results, or a result on its own."""
+    """A page, list or bucket that could not be cut into results, or a result on its own."""
     refuse_repeated(value, {key: {} for key in ("object", "data", "results", "start_time", "end_time")})
     if value["object"] == COMPLETIONS_RESULT:
         return usage_of_result(value, JsonObject([]), rules)
-    inside = value.get("data" if value["object"] == "page" else "results")
+    inside = value.get("results" if value["object"] == "bucket" else "data")
     if inside is None or inside == []:
         raise excluded("empty_bucket")
     raise rejected("invalid_field")
@@ -904,17 +922,9 @@ def usage_of_result(value: JsonObject, bucket: JsonObject, rules: Rules) -> Usag
     batch = value.get("batch")
     if batch is not None and not isinstance(batch, bool):
         raise rejected("invalid_field")
-
-    def instant() -> int:
-        start = bucket.get("start_time")
-        if start is None:
-            raise rejected("missing_timestamp")
-        if not isinstance(start, Number):
-            raise rejected("invalid_timestamp")
-        return epoch_instant(start.literal, decimals=False)
-
-    end = bucket.get("end_time")
-    return aggregate(counts, value, batch, instant, end.literal if isinstance(end, Number) else None, rules)
+    times = [bucket.get(key) for key in ("start_time", "end_time")]
+    interval = ["" if time is None else time.literal if isinstance(time, Number) else "no number" for time in times]
+    return aggregate(counts, value, batch, interval, rules)
 
 
 def aggregate_counts(values: Mapping[str, Any], as_count: Callable[[Any], int]) -> dict[tuple[str, str], int]:
@@ -959,11 +969,10 @@ def aggregate(
     quantities: dict[tuple[str, str], int],
     values: Mapping[str, Any],
     batch: bool | None,
-    instant_of: Callable[[], int],
-    end: str | None,
+    interval: Sequence[str],
     rules: Rules,
 ) -> Usage:
-    """An aggregate record of its dimensions and quantities."""
+    """An aggregate record of its dimensions and quantities; the interval's two times as written, "" if not given."""
     model, service_tier = values.get("model"), values.get("service_tier")
     check_texts(model, None, service_tier, model_required=False)
     if batch:
@@ -972,7 +981,10 @@ def aggregate(
         tier = None
     else:
         tier = tier_of(service_tier)
-    instant = rules.plausible(instant_of())
+    start, end = (epoch_instant(time, decimals=False) if time else None for time in interval)
+    if start is None or end is None:
+        raise rejected("missing_timestamp")
+    instant = rules.plausible(start)
     requests = quantities.pop(("requests", ""))
     others = tuple(values.get(key) for key in ("project_id", "user_id", "api_key_id", "api_source"))
     return Usage(
@@ -1007,10 +1019,11 @@ def plain(values: Mapping[str, Any], as_count: Callable[[Any], int], rules: Rule
         quantities["input", "uncached"] = count["input_tokens"] - parts
         if parts > count["input_tokens"]:
             raise rejected("parts_exceed_whole")
-    model, request_id, tier = values.get("model"), values.get("request_id"), values.get("tier")
-    check_texts(model, request_id, tier, model_required=True)
-    provider = values.get("provider") if isinstance(values.get("provider"), str) else None
-    provider = provider or "openai"
+    model, request_id, tier = values.get("model"), given(values.get("request_id")), values.get("tier")
+    check_texts(model, request_id, tier, values.get("provider"), model_required=True)
+    provider = values.get("provider")
+    if provider is None:
+        provider = "openai"
     time = values.get("occurred_at")
     if time is None:
         raise rejected("missing_timestamp")
@@ -1086,13 +1099,8 @@ def usage_of_usage_row(values: dict[str, str], rules: Rules) -> Usage:
     if "batch" in values and values["batch"].lower() not in words:
         raise rejected("invalid_field")
     batch = words[values["batch"].lower()] if "batch" in values else None
-
-    def instant() -> int:
-        if "start_time" not in values:
-            raise rejected("missing_timestamp")
-        return epoch_instant(values["start_time"], decimals=False)
-
-    return aggregate(counts, values, batch, instant, values.get("end_time"), rules)
+    interval = [values.get(key, "") for key in ("start_time", "end_time")]
+    return aggregate(counts, values, batch, interval, rules)
 
 
 # ------------------------------------------------------------------------------------------------------------ identity

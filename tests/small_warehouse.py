@@ -65,6 +65,8 @@ def rollup(day: date, meter: str, status: str, quantity: int, **changes: Any) ->
         "cost_usd": cost,
         "list_cost_usd": cost,
         "price_status": "not_charged" if rate is None else "priced",
+        "accounting_period": f"{day:%Y-%m}",
+        "charge_class": "usage",
     }
     return row | changes
 

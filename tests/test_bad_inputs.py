@@ -34,7 +34,7 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from etl import analyst, decompression, framing, reading
+from etl import analyst, cutting, decompression, framing
 from etl.cli import exit_code_of
 from etl.lines import Lines
 
@@ -423,8 +423,6 @@ def with_number(record: Mapping[str, Any], number: str | None) -> str:
 
 def verdict_of(place: str, number: str | None) -> str:
     verdict, _ = NUMBERS[number]
-    if place == "embeddings prompt" and number is MISSING:
-        return "unknown_shape"  # nothing else tells an embeddings response from any other list
     if verdict == ABSENT:
         return "missing_count" if POSITIONS[place].is_required else OK
     return verdict
@@ -709,7 +707,10 @@ JSON_CASES = [
         chat("deep-1", deep=json.loads(nested(60))),
         text_of(plain("deep-2"))[:-1] + f',"deep":{nested(100_000)}}}',
         nested(100_000),
-        fates=[OK, "too_deep", "too_deep"],
+        text_of(chat("deep-3"))[:-1] + f',"deep":{nested(100_000)}}}',
+        text_of(chat("deep-4"))[:-1] + f',"deep":{nested(100_000)[:-1]}}}',
+        text_of(chat("deep-5"))[:-1] + f',"deep":{nested(1000)[:1000]},{nested(1000)[1000:]}}}',
+        fates=[OK, OK, "not_an_object", OK, "invalid_json", "invalid_json"],
     ),
     beside(
         "usage",
@@ -1458,13 +1459,12 @@ def test_a_folder_gives_its_logs_and_nothing_that_could_block_or_loop(tmp_path: 
 
     first, second = run(warehouse, logs), run(warehouse, logs)
 
-    for night in (first, second):
-        assert night.code == 3
+    for night, code, lines in ((first, 3, 6), (second, 0, 1)):  # what is no file is told once
+        assert night.code == code
         for name in ("gone.jsonl", "loop.jsonl", "null.jsonl", "pipe.jsonl"):
-            [line] = night.lines_about(logs / name)
-            assert line.startswith("not_a_file: ")
+            assert [line[:12] for line in night.lines_about(logs / name)] == ["not_a_file: "] * (night is first)
         assert "6 other files in the folders were left alone" in night.err.splitlines()
-        assert len(night.err.splitlines()) == 5
+        assert len(night.err.splitlines()) == lines
         assert {row["request_id"] for row in night.usage} == {"a-0", "b-1", "c-0"}
     assert second.said["snapshot"] is None
 
@@ -1474,12 +1474,12 @@ def test_what_is_no_file_is_refused_when_it_is_named(tmp_path: Path, good: Path)
     os.mkfifo(fifo)
     dangling.symlink_to("nowhere")
 
-    night = run(tmp_path / "warehouse", fifo, device, dangling, good)
-
-    assert night.code == 3
-    for named in (fifo, device, dangling):
-        [line] = night.lines_about(named)
-        assert line.startswith("not_a_file: ")
+    for _ in range(2):  # whoever names it wants to know each time
+        night = run(tmp_path / "warehouse", fifo, device, dangling, good)
+        assert night.code == 3
+        for named in (fifo, device, dangling):
+            [line] = night.lines_about(named)
+            assert line.startswith("not_a_file: ")
     assert costs(night) == Decimal("0.00042")
 
 
@@ -1526,6 +1526,7 @@ def test_a_conflict_points_at_its_line_too(tmp_path: Path) -> None:
             f'2025-11-21T01:00:01Z,four,{MINI},1,,1,"a\nb"',
             header=PLAIN_HEADER + ",notes",
         ),
+        "pretty.json": json.dumps(pair("five", early, late), indent=2).encode(),
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
@@ -1538,10 +1539,12 @@ def test_a_conflict_points_at_its_line_too(tmp_path: Path) -> None:
         ("bom.jsonl", 1, "two"),
         ("packed.jsonl.gz", 1, "three"),
         ("rows.csv", 2, "four"),
+        ("pretty.json", 2, "five"),
     }
     stands = {row["request_id"]: row["content_hash"] for row in night.usage}
     for row in conflicts:
-        assert_points_at_its_bytes(row, content_of(Path(row["input_name"])))
+        file = Path(row["input_name"])
+        assert_points_at_its_bytes(row, content_of(file), in_document=file.suffix == ".json")
         assert row["kept_content_hash"] == stands[row["request_id"]] != row["content_hash"]
     assert night.code == 3
     assert night.lines_about(tmp_path / "bom.jsonl") == [
@@ -1615,7 +1618,7 @@ def test_a_mixed_file_gets_each_record_right(
 ) -> None:
     monkeypatch.setattr(decompression, "BLOCK_BYTES", chunk_bytes)
     monkeypatch.setattr(framing, "CHUNK_BYTES", chunk_bytes)
-    monkeypatch.setattr(reading, "HEAD_BYTES", min(chunk_bytes, reading.HEAD_BYTES))
+    monkeypatch.setattr(cutting, "HEAD_BYTES", min(chunk_bytes, cutting.HEAD_BYTES))
     rounds = [mixed("mixed", at) for at in range(21)]
     records = (
         list(itertools.chain(*rounds)) if order == "interleaved" else list(itertools.chain(*zip(*rounds, strict=True)))

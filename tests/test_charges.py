@@ -80,7 +80,7 @@ def analyst(usage: list[dict[str, Any]], prices: RateCard) -> duckdb.DuckDBPyCon
     con.execute("CREATE TABLE days AS SELECT DISTINCT day, 1::BIGINT AS rate_version FROM usage")
     register(con, prices)
     install(con)
-    for view in ("charges", "cost_rollups", "daily_costs"):
+    for view in ("net_rollups", "charges", "cost_rollups", "daily_costs"):
         create_view(con, view)
     return con
 
@@ -237,6 +237,7 @@ def test_a_day_with_requests_alone_costs_nothing_and_is_complete() -> None:
     rollups = rate(quantities(used(3, meter="requests")), PRICES)
     with connect() as con:
         con.register("rollups", rollups)
+        create_view(con, "net_rollups")
         for view in ("cost_rollups", "daily_costs"):
             create_view(con, view)
             row = con.sql(f"SELECT day, requests, cost_usd, cost_is_complete FROM {view}").fetchall()

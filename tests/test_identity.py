@@ -471,7 +471,9 @@ def test_an_unchanged_file_is_not_even_opened_until_rehash(nights: Nights, monke
     os.utime(file)
     assert nights.run(file)[1]["inputs"][0]["skipped"] == "its content was read before"
     assert opened == [str(file)] * 3
-    assert os.listdir(nights.warehouse / "snapshots") == ["00000001"]
+    assert nights.run(file)[1]["inputs"][0]["skipped"] == "unchanged since it was read"
+    assert opened == [str(file)] * 3
+    assert sorted(os.listdir(nights.warehouse / "snapshots")) == ["00000001", "00000002"]  # the second: its new time
 
 
 def test_rehash_finds_what_was_changed_in_secret(nights: Nights) -> None:
@@ -489,7 +491,7 @@ def test_rehash_finds_what_was_changed_in_secret(nights: Nights) -> None:
 
 
 def test_a_file_with_rejects_is_read_again_under_other_options(nights: Nights) -> None:
-    """Its rejects replace the earlier ones; those of another file stay."""
+    """Its rejects replace the earlier ones. What was told before is no news: the run ends with 0."""
     other = nights.write("{torn")
     local = {"occurred_at": "2025-11-21 12:00:00", "model": MINI, "output_tokens": 1}
     zoned = local | {"occurred_at": "2025-11-21T12:00:00Z"}
@@ -500,8 +502,9 @@ def test_a_file_with_rejects_is_read_again_under_other_options(nights: Nights) -
 
     code, said = nights.run(file, other, "--assume-tz", "Europe/Berlin")
 
-    assert (code, said["snapshot"]) == (3, 2)
-    assert told(said)[0] == 1
+    assert (code, said["snapshot"]) == (0, 2)
+    assert told(said) == (1, {"duplicate/same_content": 1, "rejected/invalid_json": 2})
+    assert said["known_rejects"] == 2
     assert nights.rows("rejects", "line_number", "reason", "at_snapshot") == [
         (1, "invalid_json", 2),
         (3, "invalid_json", 2),
@@ -528,3 +531,40 @@ def test_a_log_that_grows_counts_its_new_lines(nights: Nights) -> None:
 
     assert told(nights.run(file)[1]) == (2, {SAME: 1})
     assert nights.input_by_day() == {"2025-11-21": 30}
+
+
+def test_an_id_that_is_an_empty_string_is_none(nights: Nights) -> None:
+    """Else all records without an id would be one request. The wrapper's id counts instead, or a fingerprint."""
+    bare = [chat("", 10), chat("", 20), chat("", 20)]
+    wrappers = [
+        wrapped(chat("", 30), request_id="", id="w-1"),
+        batch("b-1", chat("", 40)),
+        wrapped(chat("", 50), id=""),
+    ]
+    rows = [
+        {"occurred_at": "2025-11-21T12:00:00Z", "model": MINI, "output_tokens": n, "request_id": ""} for n in (60, 70)
+    ]
+
+    accepted, fates = nights.read(*bare, *wrappers, *rows)
+
+    assert (accepted, fates) == (8, {})
+    ids = [identity for identity, _ in nights.prompts()]
+    assert sorted(identity for identity in ids if not identity.startswith("sha256:")) == ["b-1", "w-1"]
+    assert len(set(ids)) == 8
+
+
+def test_what_is_nested_too_deep_for_python_counts_alone_as_beside_others(nights: Nights) -> None:
+    """Nobody reads so deep; what is read of a record does not depend on its neighbours."""
+    deep = "[" * 100_000 + "]" * 100_000
+    texts = [f'{json.dumps(chat(name))[:-1]},"tools":{deep}}}' for name in ("alone", "beside", "broken")]
+
+    assert nights.read(texts[0]) == (1, {})
+    assert nights.read(chat("x"), texts[1], chat("y"), "{torn") == (3, {"rejected/invalid_json": 1})
+    assert nights.read(texts[2].replace("[[[]]]", "[[[,]]]")) == (0, {"rejected/invalid_json": 1})
+
+
+def test_three_torn_lines_and_nothing_else_are_three_rejects(nights: Nights) -> None:
+    torn = json.dumps(chat("x"))
+
+    assert nights.read(torn[:-5], torn[:20], torn[:33]) == (0, {"rejected/invalid_json": 3})
+    assert nights.rows("rejects", "line_number") == [(1,), (2,), (3,)]

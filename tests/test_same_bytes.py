@@ -32,7 +32,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etl import analyst, decompression, framing, reading, spool
+from etl import analyst, cutting, decompression, framing, spool
 from etl.cli import exit_code_of
 
 ROOT = Path(__file__).parent.parent
@@ -124,7 +124,7 @@ def cut_into(chunk_bytes: int, patch: pytest.MonkeyPatch) -> None:
     """Have inputs read in chunks of this size instead of 16 MiB."""
     patch.setattr(decompression, "BLOCK_BYTES", chunk_bytes)
     patch.setattr(framing, "CHUNK_BYTES", chunk_bytes)
-    patch.setattr(reading, "HEAD_BYTES", min(chunk_bytes, reading.HEAD_BYTES))
+    patch.setattr(cutting, "HEAD_BYTES", min(chunk_bytes, cutting.HEAD_BYTES))
 
 
 def manifest(warehouse: Path) -> dict[str, Any]:
@@ -195,9 +195,10 @@ def test_running_twice_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["again.txt", "again.jsonl.gz", "again.jsonl.zst", "-"])
-def test_a_file_exported_again_under_another_name_or_packing_changes_nothing(
+def test_a_file_exported_again_under_another_name_or_packing_changes_no_number(
     tmp_path: Path, whole: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A second snapshot remembers that the file is known, and has the very same rollups."""
     shutil.copytree(whole, tmp_path / "warehouse", symlinks=True)
     again = write(tmp_path, "for stdin" if name == "-" else name, lines())
 
@@ -206,9 +207,13 @@ def test_a_file_exported_again_under_another_name_or_packing_changes_nothing(
         code, said = run(tmp_path / "warehouse", "-" if name == "-" else again)
 
     assert code == 0
-    assert said["snapshot"] is None
+    assert said["snapshot"] == (None if name == "-" else 2)
     assert said["inputs"][0]["skipped"] == "its content was read before"
-    assert os.listdir(tmp_path / "warehouse/snapshots") == ["00000001"]
+    for file in (whole / "current").glob("*/*.parquet"):
+        if file.parent.name != "inputs":
+            assert (tmp_path / "warehouse/current" / file.relative_to(whole / "current")).samefile(
+                tmp_path / "warehouse/snapshots/00000001" / file.relative_to(whole / "current")
+            )
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])

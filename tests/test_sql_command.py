@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import click
 import duckdb
 import pytest
 from click.testing import CliRunner, Result
 
-from etl import analyst, display
+from etl import analyst, display, engine
 from etl.commands import options, path, sql, status, verify
 from etl.errors import StorageError, UsageError
 from etl.manifest import Snapshot
@@ -47,9 +49,9 @@ def ask(snapshot: Snapshot, text: str, timeout: float = 60) -> list[tuple[object
 @click.group()
 @options.shared_options
 @click.pass_context
-def group(context: click.Context, warehouse: Path | None, json: bool, quiet: bool) -> None:
+def group(context: click.Context, **given: Any) -> None:
     """Stand in for the real group, which does the same."""
-    context.obj = options.settings_from(warehouse, json, quiet)
+    context.obj = options.settings_from(**given)
 
 
 for module in (path, sql, status, verify):
@@ -82,6 +84,10 @@ def test_sums_are_exact(snapshot: Snapshot) -> None:
         "with recursive t as (select 1 as a union all select a + 1 from t where a < 3) select * from t",
         "pivot rollups on meter in ('input', 'output') using sum(quantity)",
         "select 'COPY_QUERY_NODE; copy x to y' as text",
+        "select $$ ; drop view rollups; $$ -- ; copy rollups to 'x'",
+        "select $tag$ '; attach 'x'; -- $tag$ /* ; checkpoint */;;",
+        "from rollups select day limit 1",
+        "unpivot (select 1 as a, 2 as b) on a, b",
         "select * from duckdb_columns()",
         "select * from charges_between(date '2026-11-20', date '2026-11-21')",
     ],
@@ -127,6 +133,36 @@ REFUSED = [
     "pivot rollups on meter using sum(quantity)",
     "from enable_logging()",
     "select write_log('x')",
+    # One level down, and where a query may stand in another.
+    "with x as (with y as (copy (select 1) to '{file}') select * from y) select * from x",
+    "select * from (with y as (copy (select 1) to '{file}') select * from y)",
+    "describe (with x as (copy (select 1) to '{file}') select * from x)",
+    "summarize from read_text('/etc/passwd')",
+    "select (select content from read_text('/etc/passwd'))",
+    "select * from rollups order by (select count(*) from glob('/etc/*'))",
+    "from query('copy (select 1) to ''{file}''')",
+    "from query_table('rollups')",
+    "from sniff_csv('/etc/passwd')",
+    "from read_blob('/etc/passwd')",
+    # Other ways to run, to change or to reach something.
+    "execute x",
+    "set variable x = 1",
+    "select set_config('memory_limit', '1TB', false)",
+    "pragma enable_profiling",
+    "import database 'x'",
+    "create macro m() as 1",
+    "create secret (type s3, key_id 'x')",
+    "comment on view rollups is 'x'",
+    "merge into days using (select 1) on true when matched then delete",
+    "truncate days",
+    "vacuum",
+    "from force_checkpoint('memory')",
+    "from duckdb_secrets()",
+    "from which_secret('s3://x', 's3')",
+    "from arrow_scan(1, 2, 3)",
+    "from python_map_function(1)",
+    "from postgres_scan('a', 'b', 'c')",
+    "from iceberg_scan('/etc')",
 ]
 
 
@@ -149,6 +185,11 @@ def test_statements_that_could_write_are_refused(snapshot: Snapshot, text: str) 
         "select * from read_text('/etc/passwd')",
         "select * from glob('/*')",
         "select * from parquet_schema('{other}')",
+        "from read_parquet('{other}/../*.parquet')",
+        "from parquet_metadata('{other}')",
+        "from 'https://127.0.0.1/x.parquet'",
+        "from read_parquet('s3://bucket/x.parquet')",
+        "select getenv('HOME')",
     ],
 )
 def test_other_files_are_not_read(snapshot: Snapshot, tmp_path: Path, text: str) -> None:
@@ -194,6 +235,54 @@ def test_a_wrong_query_gets_one_line(snapshot: Snapshot, text: str, complaint: s
 def test_a_query_that_takes_too_long_is_stopped(snapshot: Snapshot) -> None:
     with pytest.raises(UsageError, match=r"stopped after 0.2 s"):
         ask(snapshot, "select count(*) from range(10000000000) as a, range(1000) as b", timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select sleep_ms(20000)",
+        "with recursive t as (select 1 as n union all select n + 1 from t) select max(n) from t",
+    ],
+)
+def test_neither_sleep_nor_recursion_outlives_the_time(snapshot: Snapshot, text: str) -> None:
+    with pytest.raises(UsageError, match=r"stopped after 0.1 s"):
+        ask(snapshot, text, timeout=0.1)
+
+
+def test_too_much_memory_is_refused_in_one_line(snapshot: Snapshot) -> None:
+    with pytest.raises(UsageError, match="not enough memory; ask for less, or raise --memory-limit"):
+        list(analyst.query(snapshot, "select list(range) from range(100000000)", memory_limit="100MB").rows)
+
+
+def test_limits_and_locks_are_in_force_without_being_asked_for(snapshot: Snapshot) -> None:
+    settings = {str(name): value for name, value in ask(snapshot, "select name, value from duckdb_settings()")}
+
+    closed = ("enable_external_access", "allow_community_extensions", "autoload_known_extensions")
+    closed += ("autoinstall_known_extensions", "python_enable_replacements", "allow_unsigned_extensions")
+    assert {name: settings[name] for name in closed} == dict.fromkeys(closed, "false")
+    assert (settings["lock_configuration"], settings["temp_directory"]) == ("true", "")
+    assert settings["allowed_directories"] == "[]"
+    assert str(settings["memory_limit"]).endswith("iB")
+
+
+@pytest.mark.parametrize(
+    ("pages", "group", "limit"),
+    [
+        (1 << 19, "max", "1024MiB"),  # of 4 KiB: 2 GiB
+        (1 << 21, "max", "4096MiB"),  # 8 GiB: just at the most
+        (1 << 24, "max", "4096MiB"),
+        (1 << 24, "1073741824", "512MiB"),  # a container of 1 GiB on a machine of 64
+        (1 << 24, None, "4096MiB"),
+    ],
+)
+def test_a_query_may_take_half_of_the_memory_and_4_gib_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: int, group: str | None, limit: str
+) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": pages}.__getitem__)
+    monkeypatch.setattr(engine, "_CONTROL_GROUP", tmp_path / "memory.max")
+    if group:
+        (tmp_path / "memory.max").write_text(group + "\n")
+    assert engine.half_of_memory() == limit
 
 
 def test_a_snapshot_stays_the_same_while_the_next_is_published(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_an_untouched_warehouse_is_proven(root: Path) -> None:
 
     assert report.is_proven, report.failures
     assert report.snapshot == 2
-    assert len(report.checks) == 8
+    assert len(report.checks) == 9
 
 
 def test_the_forger_of_these_tests_leaves_no_trace_but_the_wrong_rows(root: Path) -> None:
@@ -251,7 +251,7 @@ def test_the_command_says_proven_last(root: Path) -> None:
     result = run(root)
 
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == "proven: snapshot 2, 8 of 8 checks hold"
+    assert result.stdout.splitlines()[-1] == "proven: snapshot 2, 9 of 9 checks hold"
 
 
 def test_the_command_says_broken_last_and_ends_with_an_integrity_error(root: Path) -> None:

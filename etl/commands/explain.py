@@ -62,8 +62,20 @@ def _lines(one: Explanation) -> Iterator[str]:
         rate = money(cell["rate_usd_per_million"])
         cost = money(cell["cost_usd"])
         yield f"  {cell['quantity']:,} {cell['unit']} x {rate} USD / 1,000,000 = {cost} USD   ({cell['price_status']})"
+    if any(booking["charge_class"] == "correction" for booking in one.bookings):
+        yield "  booked in:"
+        for booking in one.bookings:
+            cost = f" = {money(booking['cost_usd'])} USD" if booking["cost_usd"] is not None else ""
+            where = f"{booking['accounting_period']}, {booking['charge_class']}"
+            yield f"    {where}: {booking['quantity']:,} {cell['unit']}{cost}"
+    if cell["list_cost_usd"] != cell["cost_usd"]:
+        yield f"  at list price it is {money(cell['list_cost_usd'])} USD; a contract is in force"
     yield from _rate_lines(one)
-    yield "  counted in:"
+    if one.is_expired:
+        yield "  the records of this day have expired (`costroll gc`), so the lines behind it cannot be shown"
+        if not one.inputs:
+            return
+    yield "  counted in, of what came later:" if one.is_expired else "  counted in:"
     for row in one.inputs:
         lines = ", ".join(f"{line:,}" for line in row["sample_lines"])
         more = ", ..." if row["records"] > len(row["sample_lines"]) else ""
@@ -71,7 +83,7 @@ def _lines(one: Explanation) -> Iterator[str]:
         word = "line" if row["records"] == 1 else "lines"
         where = f"{records}, {row['quantity']:,} {cell['unit']}; {word} {lines}{more}"
         yield f"    {printable(str(row['input_name']))}: {where}"
-    if one.charged_usd is not None:
+    if one.charged_usd is not None and not one.is_expired:
         same = "the same" if one.charged_usd == cell["cost_usd"] else "NOT THE SAME: run costroll verify"
         yield f"  record by record the sum is {money(one.charged_usd)} USD: {same}"
 

@@ -17,11 +17,17 @@ _COLUMNS = (
     "model", "tier", "meter", "caching status", "over", "USD per million", "from", "to", "status", "source"
 )  # fmt: skip
 
+_AS_KNOWN_ON = click.option(
+    "--as-known-on",
+    metavar="DATE|VERSION",
+    help="Leave out what was learned later than this day (its first instant), instant or version. [default: now]",
+)
+
 
 @click.group(name="rates")
 @with_settings
 def command(settings: Settings) -> None:
-    """Show and check the rate table: what one million units cost, for whom, and from when until when.
+    """Show, check and change the rate table: what one million units cost, for whom, and from when until when.
 
     \b
     Example:
@@ -40,8 +46,11 @@ def command(settings: Settings) -> None:
 )
 @click.option("--provider", help="Only this provider's rates.")
 @click.option("--tier", help="Only this service tier, such as standard or batch.")
+@_AS_KNOWN_ON
 @with_settings
-def show(settings: Settings, model: str, on: str | None, provider: str | None, tier: str | None) -> None:
+def show(
+    settings: Settings, model: str, on: str | None, provider: str | None, tier: str | None, as_known_on: str | None
+) -> None:
     """Show the rates of MODEL in force on a day.
 
     "over" is the context threshold: the row is for requests with more prompt tokens than that.
@@ -53,8 +62,8 @@ def show(settings: Settings, model: str, on: str | None, provider: str | None, t
     """
     from etl.rate_lookup import lookup
 
-    at = _instant(on)
-    found = lookup(_card(settings), model, at, provider, tier)
+    at = instant_of(on, "--on") if on else clock()
+    found = lookup(card_known(settings, as_known_on), model, at, provider, tier)
     _print(settings, found, {"model": model, "on": f"{at.isoformat()}Z"})
     if not settings.json and not any(entry.rates.height for entry in found):
         click.echo(
@@ -65,9 +74,13 @@ def show(settings: Settings, model: str, on: str | None, provider: str | None, t
 @command.command(short_help="Show all rates of MODEL: past, in force and announced.")
 @click.argument("model")
 @click.option("--provider", help="Only this provider's rates.")
+@click.option("--sources", is_flag=True, help="A line a rate, with where it is written.")
+@_AS_KNOWN_ON
 @with_settings
-def history(settings: Settings, model: str, provider: str | None) -> None:
+def history(settings: Settings, model: str, provider: str | None, sources: bool, as_known_on: str | None) -> None:
     """Show all rates of MODEL that the card knows: past, in force and announced.
+
+    One line is a stretch of time in which nothing changes, in USD per million; `*` marks inferred rates.
 
     \b
     Example:
@@ -75,7 +88,12 @@ def history(settings: Settings, model: str, provider: str | None) -> None:
     """
     from etl.rate_lookup import history as history_of
 
-    _print(settings, history_of(_card(settings), model, provider), {"model": model})
+    found = history_of(card_known(settings, as_known_on), model, provider)
+    if settings.json or sources:
+        _print(settings, found, {"model": model})
+        return
+    for entry in found:
+        _print_timeline(entry)
 
 
 @command.command(short_help="Check the rate table against its rules.")
@@ -95,7 +113,7 @@ def check(settings: Settings) -> None:
     from etl.rate_checks import FAIL, check_names
     from etl.rate_checks import check as findings_of
 
-    card = _card(settings)
+    card = card_known(settings)
     findings = findings_of(card)
     failures = sum(finding.severity == FAIL for finding in findings)
     if settings.json:
@@ -117,26 +135,34 @@ def check(settings: Settings) -> None:
         raise RateCardError(f"the rate table breaks {failures} rules; the findings are listed above")
 
 
-def _card(settings: Settings) -> RateCard:
-    from etl.rate_card import current_card
+def card_known(settings: Settings, as_known_on: str | None = None) -> RateCard:
+    """The rate table of the warehouse, before the first run the shipped card; as `--as-known-on` asks for it."""
+    from etl.rate_publishing import card_of
     from etl.warehouse import Warehouse
 
-    snapshot = Warehouse(settings.warehouse).current()
-    # Before the first run there is only the card in the package.
-    return current_card([snapshot.files(table)[0] for table in ("rates", "aliases", "versions")] if snapshot else None)
+    card = card_of(Warehouse(settings.warehouse).current())
+    if as_known_on is None:
+        return card
+    if as_known_on.isdecimal():
+        return card.as_known(int(as_known_on))
+    return card.as_known_on(instant_of(as_known_on, "--as-known-on"))
 
 
-def _instant(on: str | None) -> datetime:
-    from datetime import UTC
-
+def instant_of(text: str, option: str) -> datetime:
+    """The instant that an option's text names."""
     from etl.rate_csv import parse_instant
 
-    if on is None:
-        return datetime.now(UTC).replace(tzinfo=None)
     try:
-        return parse_instant(on)
+        return parse_instant(text)
     except ValueError as error:
-        raise click.BadParameter(f"{on!r} {error}", param_hint="--on") from error
+        raise click.BadParameter(f"{text!r} {error}", param_hint=option) from error
+
+
+def clock() -> datetime:
+    """Now, naive UTC."""
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _print(settings: Settings, found: list[Lookup], about: dict[str, Any]) -> None:
@@ -154,6 +180,20 @@ def _print(settings: Settings, found: list[Lookup], about: dict[str, Any]) -> No
         if entry.rates.height:
             for line in display.table(_COLUMNS, map(_cells, entry.rates.iter_rows(named=True))):
                 click.echo(line)
+
+
+def _print_timeline(found: Lookup) -> None:
+    from etl import display
+    from etl.rate_timeline import timeline
+
+    for book in found.rates.partition_by("book", maintain_order=True):
+        whose = "" if book["book"][0] == "list" else f", book {book['book'][0]}"
+        click.echo(f"{found.provider}: {' → '.join(found.path)}{whose}, USD per million units")
+        columns, rows, has_inferred = timeline(book)
+        for line in display.table(columns, rows):
+            click.echo(line)
+        if has_inferred:
+            click.echo("* inferred: --sources says from what")
 
 
 def _cells(rate: dict[str, Any]) -> tuple[Any, ...]:
@@ -176,3 +216,13 @@ def _date(instant: datetime | None, unbounded: str) -> str:
         return unbounded
     text = instant.isoformat()
     return text.removesuffix("T00:00:00") if text.endswith("T00:00:00") else f"{text}Z"
+
+
+def _add_commands() -> None:
+    from etl.commands import rate_changes
+
+    for below in rate_changes.COMMANDS:
+        command.add_command(below)
+
+
+_add_commands()

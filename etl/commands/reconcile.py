@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from etl import messages
 from etl.commands.options import Settings, with_settings
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _read(paths: Sequence[str]) -> Statement:
         except InputRefused as error:
             refused.append((source.name, error.code, error.text))
     for name, code, text in refused:
-        click.echo(f"{printable(name)}: {code}: {text}", err=True)
+        messages.tell("warning", "refused", f"{printable(name)}: {code}: {text}", input=name, reason=code)
     if refused:
         of = len(found.inputs) + len(found.refused)
         raise UsageError(f"{len(refused)} of {of} statements cannot be read, so nothing was compared")

@@ -19,6 +19,8 @@ REPORTS = {
     "days": "a line a day",
     "models": "by model and tier, dearest first",
     "unpriced": "what has no price, and why",
+    "doubtful": "what rests on rates that sources hardly support or dispute",
+    "periods": "by the month in which it is booked",
     "quarantine": "what was set aside, where and why",
 }
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -33,7 +35,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 def command(settings: Settings, name: str, since: Any, until: Any, form: str | None) -> None:
     """Show what the published days cost.
 
-    NAME is costs (by day, model, tier and caching status), days, models, unpriced or quarantine.
+    NAME is costs (by day, model, tier and caching status), days, models, unpriced, doubtful, periods or quarantine.
 
     \b
     Example:
@@ -44,7 +46,8 @@ def command(settings: Settings, name: str, since: Any, until: Any, form: str | N
     from etl.commands.published import published
     from etl.engine import sql
 
-    answer = analyst.query(published(settings), _over_days(sql(f"reports/{name}"), since, until))
+    chosen = _chosen("rollups" if name == "periods" else "net_rollups", since, until)
+    answer = analyst.query(published(settings), f"{chosen}\n{sql(f'reports/{name}')}")
     rows = list(answer.rows)
     form = form or ("json" if settings.json else "table")
     write = {"table": display.table, "csv": display.csv_lines, "json": display.json_lines}[form]
@@ -54,12 +57,12 @@ def command(settings: Settings, name: str, since: Any, until: Any, form: str | N
         click.echo(_total(answer.columns, rows))
 
 
-def _over_days(report: str, since: Any, until: Any) -> str:
-    """The report over the chosen days only."""
+def _chosen(relation: str, since: Any, until: Any) -> str:
+    """What every report reads: the rows of the chosen days."""
     conditions = [f"day >= DATE '{since.date()}'"] if since else []
     conditions += [f"day <= DATE '{until.date()}'"] if until else []
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"WITH chosen AS (SELECT * FROM rollups{where})\n{report}"  # noqa: S608  # nothing but dates is put in
+    return f"WITH chosen AS (SELECT * FROM {relation}{where})"  # noqa: S608  # nothing but dates is put in
 
 
 def _total(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

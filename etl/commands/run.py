@@ -4,55 +4,136 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+import time
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import click
 
-from etl.commands.options import Settings, with_settings
-
-if TYPE_CHECKING:
-    from etl.run_report import InputReport, RunReport
+from etl import messages
+from etl.commands.options import ByteSize, Settings, with_settings
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, metavar="[PATH...]")
 @click.option("--account", metavar="ID", help="The account of records that name none.")
 @click.option("--format", "source", metavar="NAME", help="Read as this format; see `costroll formats`.")
 @click.option("--assume-tz", "assume_zone", metavar="ZONE", help="Time zone of times that name none, such as UTC.")
 @click.option(
+    "--date",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="The day of records that do not say when, nor their wrapper.",
+)
+@click.option(
     "--replace", is_flag=True, help="Take aggregates of another width or grouping instead of those published."
 )
 @click.option("--rehash", is_flag=True, help="Read files again although they look unchanged.")
+@click.option(
+    "--max-decompressed",
+    "content_bytes_max",
+    type=ByteSize(),
+    metavar="SIZE",
+    help="Refuse a compressed input that holds more, such as 20GB.",
+)
 @click.option("--strict", is_flag=True, help="Publish nothing if something needs attention (exit 9).")
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.IntRange(min=0),
+    metavar="SECONDS",
+    default=0,
+    help="Wait so long for another run to end. [default: exit 4 at once]",
+)
+@click.option("--must-exist", is_flag=True, help="Refuse to create a warehouse: a typing error must not.")
+@click.option(
+    "--commit-every",
+    type=ByteSize(),
+    metavar="SIZE",
+    help="Publish after each so many bytes of inputs, such as 5GB, not only in the end.",
+)
+@click.option(
+    "--metrics-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write what the run did for Prometheus, also when it fails.",
+)
 @click.option("--threads", type=click.IntRange(1, 64), help="Threads to read with. [default: the processors]")
 @with_settings
-def command(settings: Settings, paths: tuple[str, ...], threads: int | None, **options: Any) -> int:
+def command(
+    settings: Settings,
+    paths: tuple[str, ...],
+    threads: int | None,
+    must_exist: bool,
+    metrics_file: Path | None,
+    commit_every: int | None,
+    **options: Any,
+) -> int:
     """Read usage logs, rate each record at the price of its moment, and publish daily costs.
 
-    PATH is a file, a folder, a glob in quotes, or - for standard input. Records that were read before count once.
+    PATH is a file, a folder, a glob in quotes, or - for standard input; without one, what the settings file lists
+    under [run] inputs. Records that were read before count once. With --quiet nothing is printed unless something
+    needs attention.
 
     \b
     Example:
         costroll run logs/
         costroll run 'exports/*.jsonl.gz' --account acme
     """
+    import json
+
+    from etl.backfill import run_in_steps
+    from etl.commands.summary import as_json, summary, tell_troubles
+    from etl.errors import UsageError
+    from etl.metrics import recorded
     from etl.pipeline import run
     from etl.run_report import Options
+    from etl.warehouse import Warehouse
 
     _require_known(options)
-
+    if must_exist and not Warehouse(settings.warehouse).exists():
+        raise UsageError(f"--must-exist: there is no warehouse {settings.warehouse}; without the option, it is created")
+    paths, options = _filled(settings, paths, options)
     threads = threads or len(
         os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     )
-    report = run(paths, settings.warehouse, Options(threads=threads, **options), on_progress=_progress(settings))
-    _tell_troubles(report)
+    with recorded(metrics_file, settings.warehouse) as recording:
+        how = Options(threads=threads, on_wait=partial(_tell_waiting, settings, options["wait_seconds"]), **options)
+        show = _progress(settings)
+        if commit_every:
+            report = run_in_steps(paths, settings.warehouse, how, commit_every, on_progress=show)
+        else:
+            report = run(paths, settings.warehouse, how, on_progress=show)
+        recording.report, recording.exit_code = report, 3 if report.needs_attention else 0
+    if settings.quiet and not report.needs_attention:
+        return 0
+    tell_troubles(report)
     if settings.json:
-        import json
-
-        click.echo(json.dumps(_as_json(report), indent=2))
+        click.echo(json.dumps(as_json(report), indent=2))
     else:
-        _tell(report, settings)
-    return 3 if report.needs_attention else 0
+        for line in summary(report, settings.warehouse):
+            click.echo(line)
+    return recording.exit_code
+
+
+def _filled(
+    settings: Settings, paths: tuple[str, ...], options: dict[str, Any]
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Paths and options, from the settings file where the command line does not say."""
+    from etl.errors import UsageError
+
+    file = settings.file()
+    paths = paths or file.inputs()
+    if not paths:
+        raise UsageError(f"no PATH to read: name one, or list `inputs` under [run] in {file.path}")
+    return paths, options | {
+        "account": options["account"] or file.run.account,
+        "assume_zone": options["assume_zone"] or file.run.assume_tz,
+        "content_bytes_max": options["content_bytes_max"] or file.run.max_decompressed,
+        "alert": file.alert,
+    }
 
 
 def _require_known(options: dict[str, Any]) -> None:
@@ -72,84 +153,36 @@ def _require_known(options: dict[str, Any]) -> None:
         ) from error
 
 
+def _tell_waiting(settings: Settings, seconds: int, holder: str) -> None:
+    if not settings.quiet:
+        text = f"{settings.warehouse} is being written by another run ({holder})"
+        messages.tell("info", "waiting", f"{text}; waiting up to {seconds:,} s for its end", holder=holder)
+
+
 def _progress(settings: Settings) -> Any:
     """A line on a terminal's stderr that says how far the reading is; nothing elsewhere."""
-    if settings.quiet or not sys.stderr.isatty():
+    if settings.quiet or messages.is_json() or not sys.stderr.isatty():
         return None
 
+    began = time.monotonic()
+
     def show(done: int, total: int) -> None:
-        end = "\n" if done >= total else ""
-        sys.stderr.write(f"\rread {done / 1e6:,.0f} of {total / 1e6:,.0f} MB{end}")
+        sys.stderr.write(f"\r{progress_line(done, total, time.monotonic() - began)}\x1b[K")
+        sys.stderr.write("\n" if done >= total else "")
         sys.stderr.flush()
 
     return show
 
 
-def _tell_troubles(report: RunReport) -> None:
-    """One unwrapped line for each refused input and each input with rejects or conflicts."""
-    for found in report.inputs:
-        if found.refusal:
-            click.echo(f"{_printable(found.name)}: {found.refusal[0]}: {found.refusal[1]}", err=True)
-        elif troubles := _troubles(found):
-            click.echo(f"{_printable(found.name)}: {troubles}", err=True)
-    if report.other_files:
-        click.echo(f"{report.other_files:,} other files in the folders were left alone", err=True)
+def progress_line(done: int, total: int, seconds: float) -> str:
+    """How far the reading is, how fast, and how long the rest will take at that speed.
 
-
-def _troubles(found: InputReport) -> str | None:
-    bad = {reason: number for (fate, reason), number in found.reasons.items() if fate in ("rejected", "conflict")}
-    if not bad:
-        return None
-    ordered = sorted(bad.items(), key=lambda item: (-item[1], item[0]))
-    parts = [f"{reason} {number:,} (first at line {found.first_lines.get(reason, 0):,})" for reason, number in ordered]
-    total = sum(bad.values())
-    return f"{ordered[0][0]}: {total:,} {'record is' if total == 1 else 'records are'} set aside: {', '.join(parts)}"
-
-
-def _printable(name: str) -> str:
-    """A file's name on one line, whatever bytes it has."""
-    return name.encode("utf-8", "backslashreplace").decode().translate({10: "\\n", 13: "\\r", 27: "\\e"})
-
-
-def _tell(report: RunReport, settings: Settings) -> None:
-    from etl.display import money
-
-    skipped = [found for found in report.inputs if found.skipped]
-    if report.is_first and report.snapshot:
-        click.echo(f"created the warehouse {settings.warehouse}")
-    if skipped:
-        click.echo(f"skipped {len(skipped):,} {'input' if len(skipped) == 1 else 'inputs'} that were read before")
-    for status, quantity in report.unpriced.items():
-        click.echo(f"{status}: {quantity:,} units have no price; see `costroll report unpriced`")
-    if report.snapshot is None:
-        click.echo("nothing new to publish")
-    else:
-        totals = report.snapshot.manifest["totals"]
-        days = f"{report.days[0]} to {report.days[-1]}" if report.days else "no day"
-        count = f"{len(report.days):,} {'day' if len(report.days) == 1 else 'days'}"
-        click.echo(f"published snapshot {report.snapshot.number:08d}: {count} written ({days})")
-        click.echo(f"all published days cost {money(totals['cost_usd'])} USD")
-    click.echo(report.counts.line())
-
-
-def _as_json(report: RunReport) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "snapshot": report.snapshot.number if report.snapshot else None,
-        "counts": asdict(report.counts),
-        "needs_attention": report.needs_attention,
-        "unpriced": report.unpriced,
-        "days": [day.isoformat() for day in report.days],
-        "inputs": [
-            {
-                "name": _printable(found.name),
-                "sha256": found.sha256,
-                "refusal": found.refusal and {"code": found.refusal[0], "text": found.refusal[1]},
-                "skipped": found.skipped,
-                "counts": asdict(found.counts),
-                "reasons": {f"{fate}/{reason}": number for (fate, reason), number in sorted(found.reasons.items())},
-            }
-            for found in report.inputs
-        ],
-    }
+    >>> progress_line(250_000_000, 1_000_000_000, 5)
+    '25 %  250 of 1,000 MB  50 MB/s  0:00:15 left'
+    """
+    share = done * 100 // total if total else 100
+    line = f"{share} %  {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+    if not done or seconds < 1:
+        return line
+    left = timedelta(seconds=round((total - done) * seconds / done))
+    return f"{line}  {done / 1e6 / seconds:,.0f} MB/s  {left} left"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import click
@@ -9,13 +10,14 @@ import click
 from etl.commands.options import Settings, with_settings
 
 _FORMATS = ("table", "csv", "json")
+_READS_RECORDS = re.compile(r"\b(usage|charges|charges_between)\b", re.IGNORECASE)
 
 
 @click.command(name="sql")
 @click.argument("query")
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="How to print the result. [default: table]")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=300, show_default=True, help="Seconds.")
-@click.option("--memory-limit", metavar="SIZE", help="Such as 4GB. [default: DuckDB's]")
+@click.option("--memory-limit", metavar="SIZE", help="Such as 8GB. [default: half of the memory, at most 4GiB]")
 @click.option("--threads", type=click.IntRange(min=1), help="How many cores. [default: all]")
 @with_settings
 def command(
@@ -43,3 +45,9 @@ def command(
         lines = write(answer.columns, answer.rows)
     for line in lines:
         click.echo(line)
+    if _READS_RECORDS.search(text) and snapshot.expired_days() and not settings.quiet:
+        days = len(snapshot.expired_days())
+        count = "1 day has" if days == 1 else f"{days:,} days have"
+        click.echo(
+            f"costroll: {count} no records any more in usage and charges; the view expired_days has them", err=True
+        )

@@ -7,7 +7,8 @@ Token semantics (the `openai` SDK's `completion_usage.py`; docs/fates.md):
 
 from __future__ import annotations
 
-from etl.sources.base import ATTRIBUTION, Source, count
+from etl.sources.base import USUAL_METADATA, Source, count
+from etl.sources.marks import Marks
 
 _PROMPT = "usage.prompt_tokens_details"
 _COMPLETION = "usage.completion_tokens_details"
@@ -31,6 +32,8 @@ EXCEEDING = (
     count("audio_output") > count("completion"),
     count("reasoning") > count("completion"),
 )
+# Totals; predictions, accepted or rejected, are inside the completion and billed like it; text is the rest.
+IGNORED = frozenset({"total_tokens", "text_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens"})
 
 SOURCE = Source(
     name="openai_chat",
@@ -40,9 +43,8 @@ SOURCE = Source(
         '"service_tier":"default","usage":{"prompt_tokens":2048,"completion_tokens":310,"total_tokens":2358,'
         '"prompt_tokens_details":{"cached_tokens":1920},"completion_tokens_details":{"reasoning_tokens":0}}}'
     ),
-    recognises=lambda record: record.get("object") in ("chat.completion", "text_completion"),
-    marker=("object", ("chat.completion", "text_completion")),
-    texts={"request_id": "id", "model": "model", "tier": "service_tier", **ATTRIBUTION},
+    marks=Marks(where={"object": ("chat.completion", "text_completion")}, lacks=("prompt_filter_results",)),
+    texts={"request_id": "id", "model": "model", "tier": "service_tier", **USUAL_METADATA},
     instant=("created", "epoch"),
     usage="usage",
     counts={
@@ -59,4 +61,5 @@ SOURCE = Source(
     required=frozenset({"prompt", "completion"}),
     quantities=QUANTITIES,
     exceeding=EXCEEDING,
+    ignored=IGNORED,
 )

@@ -8,19 +8,19 @@ from __future__ import annotations
 import polars as pl
 
 from etl.sources.base import Source, count
+from etl.sources.marks import Marks
 
 SOURCE = Source(
     name="openai_embeddings",
     title="OpenAI embeddings response, inside a wrapper that knows when",
     example='{"timestamp":"2025-11-21T01:00:05Z","request_id":"req_3","response":{"object":"list","data":[],'
     '"model":"text-embedding-3-small","usage":{"prompt_tokens":512,"total_tokens":512}}}',
-    recognises=lambda record: (
-        record.get("object") == "list" and isinstance(record.get("usage"), dict) and "prompt_tokens" in record["usage"]
-    ),
-    texts={"request_id": "id", "model": "model"},
-    instant=("created", "epoch"),
+    marks=Marks(where={"object": ("list",)}, has=("usage",)),
+    texts={"model": "model"},
+    lacks_model=True,
     usage="usage",
     counts={"prompt": "usage.prompt_tokens"},
     required=frozenset({"prompt"}),
     quantities={"input_uncached_tokens": count("prompt"), "input_cached_tokens": pl.lit(0, pl.Int64)},
+    ignored=frozenset({"total_tokens"}),
 )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import polars as pl
 
 from etl.meters import QUANTITY_COLUMNS
-from etl.sources.base import Json, Source, count, reported
+from etl.sources.base import Source, count, reported, text
+from etl.sources.marks import Marks
 
 _TEXTS = ("provider", "request_id", "account_id", "project_id", "api_key_id", "user_id", "workflow_id", "model", "tier")
 _COLUMNS = tuple(column for column, _, _ in QUANTITY_COLUMNS)
@@ -22,10 +23,6 @@ _UNCACHED = (
 )
 
 
-def _recognises(record: Json) -> bool:
-    return "occurred_at" in record and "model" in record and not {"input_tokens", *_COLUMNS}.isdisjoint(record)
-
-
 SOURCE = Source(
     name="plain",
     title="Costroll's own plain format, CSV or JSONL",
@@ -33,10 +30,12 @@ SOURCE = Source(
         "occurred_at,request_id,provider,model,tier,input_uncached_tokens,input_cached_tokens,output_tokens\n"
         "2025-11-21T01:00:00Z,req-1,openai,gpt-4o-mini-2024-07-18,standard,128,1920,310"
     ),
-    recognises=_recognises,
+    marks=Marks(has=("occurred_at", "model"), any_of=("input_tokens", *_COLUMNS)),
     columns=frozenset({"occurred_at", "model"}),
+    provider=text("provider").fill_null("openai"),
     texts={name: name for name in _TEXTS},
     instant=("occurred_at", "iso"),
+    cached="outside",
     counts={
         "input_tokens": "input_tokens",
         "reasoning": "reasoning_tokens",

@@ -1,5 +1,5 @@
 -- What the days cost, by day, model, tier and caching status: the default report.
--- In:    chosen, rows of rollups
+-- In:    chosen, rows of net_rollups
 -- Out:   one row = day x model x tier x caching status; requests are not shown, as they cost nothing
 -- Units: quantity in tokens, unless `unit` says otherwise; cost_usd in USD, exact
 -- NULL:  cost_usd is NULL where nothing of the row has a price; `unpriced` is the part of the quantity without one

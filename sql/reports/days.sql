@@ -1,5 +1,5 @@
 -- What each day cost.
--- In:    chosen, rows of rollups
+-- In:    chosen, rows of net_rollups
 -- Out:   one row = day
 -- Units: tokens; cost_usd in USD, exact
 -- NULL:  cost_usd is NULL where nothing of the day has a price; `unpriced_tokens` have none

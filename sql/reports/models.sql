@@ -1,5 +1,5 @@
 -- What each model cost in each tier, dearest first.
--- In:    chosen, rows of rollups
+-- In:    chosen, rows of net_rollups
 -- Out:   one row = provider x model x tier
 -- Units: tokens; cost_usd in USD, exact
 -- NULL:  cost_usd is NULL where nothing of the row has a price; `unpriced_tokens` have none

@@ -1,5 +1,5 @@
 -- What has no price, and why: the list to work down.
--- In:    chosen, rows of rollups
+-- In:    chosen, rows of net_rollups
 -- Out:   one row = price status x provider x model x tier x meter x caching status
 -- Units: quantity in `unit`
 -- NULL:  model or tier is NULL where an aggregate is not grouped by it

@@ -1,5 +1,5 @@
 -- What each model cost on each day, by tier and caching status.
--- In:    rollups
+-- In:    net_rollups
 -- Out:   one row = day x model x tier x caching status
 --          requests            requests made; they stand under cached or uncached
 --          input_tokens        text input: meter input
@@ -27,7 +27,7 @@ WITH sums AS (
         coalesce(sum(quantity) FILTER (price_status LIKE 'unpriced%'), 0)::BIGINT AS unpriced_quantity,
         unpriced_quantity = 0 AS cost_is_complete,
         bool_or(price_status LIKE 'priced%') AS has_price
-    FROM rollups
+    FROM net_rollups
     GROUP BY day, model, tier, caching_status
 )
 SELECT * EXCLUDE (has_price) REPLACE (

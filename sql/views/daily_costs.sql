@@ -1,5 +1,5 @@
 -- What each model cost on each day, the parts side by side.
--- In:    rollups
+-- In:    net_rollups
 -- Out:   one row = day x provider x model x tier
 --          requests                   requests made
 --          input_tokens               text input = uncached + cached + cache writes, the next three
@@ -25,7 +25,7 @@ WITH parts AS (
             WHEN meter = 'requests' THEN 'requests'
             ELSE 'other'
         END AS part
-    FROM rollups
+    FROM net_rollups
 ),
 sums AS (
     SELECT

@@ -1,0 +1,106 @@
+"""Decoded JSON that keeps what a bill depends on: numbers as they were written, and which keys occurred twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# An id that is an empty string is none.
+NO_TEXT = '""'
+# No field that is read lies as deep as this.
+LEVELS_KEPT = 64
+# A decoded JSON object, or a CSV row as a flat mapping.
+Json = Mapping[str, Any]
+
+
+class Object(dict[str, Any]):
+    """A decoded JSON object that remembers which of its keys occurred twice."""
+
+    doubled: frozenset[str] = frozenset()
+
+
+class Literal(str):
+    """A JSON number or constant as it was written."""
+
+    __slots__ = ()
+
+
+def with_members(record: Json, members: Json) -> Object:
+    """A copy of an object with some members set; what occurred twice is remembered."""
+    made = Object({**record, **members})
+    made.doubled = getattr(record, "doubled", frozenset())
+    return made
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Object:
+    made = Object(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        made.doubled = frozenset(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    return made
+
+
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=Literal, parse_float=Literal, parse_constant=Literal)
+
+
+def decode(text: str) -> Any:
+    """Decode one JSON value, keeping numbers as they were written.
+
+    Raises:
+        ValueError: it is not one JSON value.
+        RecursionError: it is nested too deep.
+    """
+    value = _DECODER.decode(text)
+    if _SURROGATE_ESCAPE.search(text):
+        # A lone surrogate is no character; encoding says so. UnicodeEncodeError is a ValueError.
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+
+
+def flattened(text: str) -> str:
+    """Sound JSON with everything nested deeper than `LEVELS_KEPT` replaced by a string that holds its SHA-256."""
+    parts, level, at = [], 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            level += 1
+            if level == LEVELS_KEPT + 1:
+                parts.append(text[at : token.start()])
+                at = token.start()
+        elif token[0] in "]}":
+            level -= 1
+            if level == LEVELS_KEPT:
+                parts.append(f'"sha256:{hashlib.sha256(text[at : token.end()].encode()).hexdigest()}"')
+                at = token.end()
+    return "".join((*parts, text[at:]))
+
+
+def decoded_text(value: Any) -> Any:
+    """A value, or what it holds where it is the text of a JSON object; None where that cannot be read."""
+    if not isinstance(value, str) or isinstance(value, Literal):
+        return value
+    if not value.lstrip().startswith("{"):
+        return value
+    try:
+        return decode(value)
+    except (ValueError, RecursionError):
+        return None
+
+
+def raw_text(value: Any) -> str | None:
+    """The JSON text of a scalar; of an array or object only its first character."""
+    if value is None:
+        return None
+    if isinstance(value, Literal):
+        return str(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "{" if isinstance(value, dict) else "["
