@@ -147,8 +147,9 @@ class Intake:
             report.refusal = (end.refusal.code, end.refusal.text)
         else:
             self._identify(content, report)
-        is_empty = report.counts.read == 0 and (report.refusal is None or report.refusal[0] == "empty_file")
-        if is_empty and report.path:
+        # A page of buckets in which nothing was used is as empty as a file without a byte.
+        held = report.counts.read - report.reasons["excluded", "empty_bucket"]
+        if report.path and held == 0 and (report.refusal is None or report.refusal[0] == "empty_file"):
             report.held_before = self._history.predecessor(report.path)
 
     def _identify(self, content: Content, report: InputReport) -> None:

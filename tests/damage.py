@@ -698,7 +698,7 @@ ODD_LINES: tuple[OddLine, ...] = (
     OddLine("rejected", "unknown_shape", "{}"),
     OddLine("rejected", "unknown_shape", '{"hello":"world"}'),
     OddLine("rejected", "unknown_shape", '{"object":5,"usage":{"prompt_tokens":1}}'),
-    OddLine("rejected", "unknown_shape", '{"object":"batch","id":"batch_abc","status":"completed","errors":null}'),
+    OddLine("rejected", "unknown_shape", '{"object":"vector_store","id":"vs_abc","status":"completed","errors":null}'),
     OddLine("rejected", "unknown_shape", '{"prompt_tokens":5,"completion_tokens":5,"model":"gpt-4o-mini"}'),
     OddLine("rejected", "unknown_shape", '{"timestamp":"2025-11-01T00:00:00Z","response":{"foo":1}}'),
     OddLine(

@@ -52,7 +52,9 @@ def test_every_fate_and_every_cost_is_what_the_oracle_says(tmp_path: Path, seed:
     report = run([str(logs)], warehouse, Options(), now=damage.NOW.replace(tzinfo=None))
 
     assert report.counts.read == sum(verdict.counts.values())
-    assert fates_told(report) == fates_judged(verdict)
+    told, judged = fates_told(report), fates_judged(verdict)
+    differing = [name for name in told.keys() | judged.keys() if told.get(name) != judged.get(name)]
+    assert {name: told.get(name) for name in differing} == {name: judged.get(name) for name in differing}
     assert rejects_published(warehouse) == rejects_judged(verdict)
     assert accepted_published(warehouse, files) == Counter(
         (record.input_name, record.line_number) for record in verdict.records if record.fate == "accepted"

@@ -1166,9 +1166,10 @@ def test_the_good_file_beside_all_odd_ones_is_priced(night: Night) -> None:
 
 
 def test_what_is_wrong_with_a_file_takes_one_line(night: Night) -> None:
-    """`NAME: CODE: text`, whatever is in the name; nothing else is told on stderr."""
+    """`NAME: CODE: text`, whatever is in the name; on stderr only what needs attention follows."""
     named = [line for one in night.said["inputs"] for line in night.lines_about_shown(one["name"])]
-    assert len(named) == len(night.err.splitlines())
+    assert len(named) + 1 == len(night.err.splitlines())
+    assert night.err.splitlines()[-1].startswith("needs attention: ")
     assert all(re.match(r"[a-z_0-9]+: \S", line) for line in named)
 
 
@@ -1338,7 +1339,7 @@ def test_a_missing_path_is_named_and_the_others_are_priced(tmp_path: Path, good:
     assert night.code == 3
     for path in missing:
         assert night.lines_about(path) == ["unreadable: there is no such file or folder"]
-    assert len(night.err.splitlines()) == 3
+    assert len(night.err.splitlines()) == 4  # and the line of what needs attention
     assert costs(night) == Decimal("0.00042")  # 2 x (1,000 x 0.15 + 100 x 0.60) / 1,000,000
 
 

@@ -287,8 +287,11 @@ def test_with_json_logs_every_line_of_stderr_is_an_object(tmp_path: Path) -> Non
     (tmp_path / "logs/notes.txt").write_text("")
     ran = costroll_process("--log-format", "json", "run", tmp_path / "logs", "--warehouse", tmp_path / "w")
     told = [json.loads(line) for line in ran.stderr.splitlines()]
-    assert (ran.returncode, [one["event"] for one in told]) == (3, ["set_aside", "refused", "other_files"])
-    assert [one["level"] for one in told] == ["warning", "warning", "info"]
+    assert (ran.returncode, [one["event"] for one in told]) == (
+        3,
+        ["set_aside", "refused", "other_files", "attention"],
+    )
+    assert [one["level"] for one in told] == ["warning", "warning", "info", "warning"]
     assert told[0]["reasons"] == {"rejected/invalid_json": 1}
 
     for words in (["nonsense"], ["report", "--bad"], ["run", "/nowhere"]):

@@ -25,6 +25,7 @@ PUBLISHED = {
     **dict.fromkeys(("content_hash", "requests", "tokens", "width"), NUMBERS),
     "day": pl.Date,
     "is_state": pl.Boolean,
+    "is_apart": pl.Boolean,
 }
 CANDIDATES = PUBLISHED | {
     "occurred_at": pl.Datetime("us"),
@@ -47,6 +48,7 @@ def one(request_id: str, content: int = 1, tokens: int = 10, **changes: Any) -> 
         "tokens": tokens,
         "day": DAY,
         "is_state": False,
+        "is_apart": False,
         "occurred_at": NOON,
         "input_rank": 0,
         "is_fingerprint": False,
