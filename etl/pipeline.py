@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -36,7 +36,7 @@ from etl.quarantine import Quarantine
 from etl.rate_card import RateCard, newer_shipped_card
 from etl.rate_publishing import card_of, write_card
 from etl.rating import rate
-from etl.run_report import InputReport, LateBooking, Options, RunReport, things_of
+from etl.run_report import Healed, InputReport, LateBooking, Options, RunReport, things_of
 from etl.schema import arrow_schema
 from etl.settlement import Settlement
 from etl.sources import SOURCE_BY_NAME
@@ -129,46 +129,35 @@ def _publish(
     settlement = Settlement(parent, builder, card, intake.read, options)
     quantities = settlement.settle(intake.spool)
     counts = _closed(intake.read)
-    again = days_to_try(parent, card, settlement.touched)
-    quantities += quantities_of(parent, again, card) if parent else []
-    healed = _healed_before(parent)
-    rollups = (
-        rate(pl.concat(quantities), card, healed) if quantities else pa.Table.from_batches([], arrow_schema("rollups"))
-    )
-    # The usage of an expired day cannot be summed anew: what is published for it, and what is new, are the whole.
-    grown = sorted(day for day in settlement.touched if day in settlement.expired)
-    told, healed_days = healing(
-        parent, rollups.filter(pc.invert(pc.is_in(rollups["day"], pa.array(grown, pa.date32()))))
-    )
-    days = sorted({*settlement.touched, *(healed_days & set(again))})
-    rollups = rollups.filter(pc.is_in(rollups["day"], pa.array(days, pa.date32())))
-    whole = pl.concat([pl.DataFrame(rollups), *([published_whole(parent, grown)] if parent and grown else [])])
+    rated = _rated(parent, card, settlement, quantities)
     counted = {index: one for index, one in enumerate(intake.read) if one.counts_now}
     late = with_places(settlement.late_rejects, intake.read, SOURCE_BY_NAME.get(options.source or ""))
     quarantine = Quarantine(parent, builder, counted, [*intake.rejects, *late])
     inputs = sorted(intake.reports, key=lambda one: one.name)
-    unpriced = _newly_unpriced(parent, settlement.touched, whole)
+    unpriced = _newly_unpriced(parent, settlement.touched, rated.whole)
     report = RunReport(
         inputs,
         counts,
         found.other_files,
         parent is None,
-        days,
+        rated.days,
         _by_status(unpriced),
         quarantine.known_rows(),
         _booked_late(settlement, closed_months(parent)),
-        told,
+        rated.healed,
         newer_shipped_card(card),
     )
     report.things = things_of(inputs, quarantine.new_rows(), unpriced)
-    report.things += _things_of_days(parent, settlement, whole, options)
+    report.things += _things_of_days(parent, settlement, rated.whole, options)
     report.verdict = judge(report.things, options.alert, counts.read, today)
     if options.strict and report.needs_attention:
         raise StrictError(f"--strict: something needs attention, so nothing was published\n{counts.line()}")
-    if not counted and not days and not (parent and intake.to_remember):
+    if not counted and not rated.days and not (parent and intake.to_remember):
         builder.discard()
         return report
-    expected = settlement.expected | book(parent, builder, days, whole, closed_months(parent), in_parts=grown)
+    expected = settlement.expected | book(
+        parent, builder, rated.days, rated.whole, closed_months(parent), in_parts=rated.grown
+    )
     write_inputs_table(builder, [*counted.values(), *intake.to_remember], options)
     quarantine.write()
     if parent is None:
@@ -180,11 +169,51 @@ def _publish(
         "settings_hash": options.reading_hash(),
         "rate_version": card.newest(),
         "tried_rate_version": card.newest(),
-        "days": _days_facts(parent, settlement, days, pl.concat(quantities) if quantities else None, card, rollups),
+        "days": _days_facts(parent, settlement, rated, card),
         "expected": expected,
     }
     report.snapshot = builder.commit(facts)
     return report
+
+
+class _Rated(NamedTuple):
+    """What this run's days cost.
+
+    Attributes:
+        days: the days to write: those with new records, and those where a rate was found that was missing.
+        grown: those of them whose usage has expired, so that the new records are added to what is published.
+        quantities: what was summed, one row a cell; None where there is nothing to rate.
+        rollups: what was rated of `days`.
+        whole: the same with what stays of the grown days.
+        healed: what found its rate at last.
+    """
+
+    days: list[date]
+    grown: list[date]
+    quantities: pl.DataFrame | None
+    rollups: pa.Table
+    whole: pl.DataFrame
+    healed: list[Healed]
+
+
+def _rated(
+    parent: Snapshot | None, card: RateCard, settlement: Settlement, quantities: Sequence[pl.DataFrame]
+) -> _Rated:
+    """Rate the days with new records, and those in which something had no rate."""
+    again = days_to_try(parent, card, settlement.touched)
+    cells = [*quantities, *(quantities_of(parent, again, card) if parent else [])]
+    summed = pl.concat(cells) if cells else None
+    empty = pa.Table.from_batches([], arrow_schema("rollups"))
+    rollups = empty if summed is None else rate(summed, card, _healed_before(parent))
+    # The usage of an expired day cannot be summed anew: what is published for it, and what is new, are the whole.
+    grown = sorted(day for day in settlement.touched if day in settlement.expired)
+    healed, healed_days = healing(
+        parent, rollups.filter(pc.invert(pc.is_in(rollups["day"], pa.array(grown, pa.date32()))))
+    )
+    days = sorted({*settlement.touched, *(healed_days & set(again))})
+    rollups = rollups.filter(pc.is_in(rollups["day"], pa.array(days, pa.date32())))
+    whole = pl.concat([pl.DataFrame(rollups), *([published_whole(parent, grown)] if parent and grown else [])])
+    return _Rated(days, grown, summed, rollups, whole, healed)
 
 
 def _closed(inputs: Sequence[InputReport]) -> Counts:
@@ -213,20 +242,13 @@ def _healed_before(parent: Snapshot | None) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"day": pl.Date, "rate_version": pl.Int64}, orient="row")
 
 
-def _days_facts(
-    parent: Snapshot | None,
-    settlement: Settlement,
-    days: Sequence[date],
-    quantities: pl.DataFrame | None,
-    card: RateCard,
-    rollups: pa.Table,
-) -> dict[str, Any]:
+def _days_facts(parent: Snapshot | None, settlement: Settlement, rated: _Rated, card: RateCard) -> dict[str, Any]:
     """What the manifest keeps of each written day: the card versions it was rated with, its candidates' fates."""
     before = parent.manifest.get("days", {}) if parent else {}
     known = {
-        day: [settlement.version_of(day), *before.get(day.isoformat(), {}).get("healed", ())] for day in days
+        day: [settlement.version_of(day), *before.get(day.isoformat(), {}).get("healed", ())] for day in rated.days
     }  # fmt: skip
-    at_newest = healed_at_newest(quantities, card, known, rollups)
+    at_newest = healed_at_newest(rated.quantities, card, known, rated.rollups)
     facts = {}
     for day, versions in known.items():
         name = day.isoformat()
