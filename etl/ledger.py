@@ -19,6 +19,9 @@ DIMENSIONS = ("project_id", "user_id", "api_key_id", "model", "tier")
 LATER = (*KEY, "content_hash", "tokens", "is_state")
 _PLACE = ("input_rank", "line_number")
 _MET = ("kept_tokens", "is_same_day")
+# By what the requests of a day cover an aggregate: by what is billed together. What is apart has a bill of its own.
+_COVERED = ("account_id", "provider", "covers", "is_apart")
+_COVERED_BY = ((False, ("account_id", "provider")), (True, ("account_id", "covers")))
 
 
 @dataclass
@@ -191,16 +194,13 @@ def _fated(rows: pl.DataFrame) -> list[pl.DataFrame]:
 def _settle_aggregates(settled: Settled, candidates: pl.DataFrame, published: pl.DataFrame, *, replace: bool) -> None:
     """Settle a day's aggregates against its requests and against one another; adds to `settled`."""
     is_request = pl.col("source_kind") == "request"
-    by_requests = pl.concat(
-        [
-            settled.accepted.filter(~pl.col("is_apart")).select("account_id", "provider"),
-            published.filter(is_request & ~pl.col("is_apart")).select("account_id", "provider"),
-        ]
-    ).unique()
-    published = published.filter(~is_request)
-    displaced = [published.join(by_requests, on=("account_id", "provider"), how="semi", nulls_equal=True).select(KEY)]
-    candidates, fates = _without(candidates, by_requests, "excluded", "counted_by_requests")
-    settled.fates += fates
+    requests = pl.concat([rows.select(_COVERED) for rows in (settled.accepted, published.filter(is_request))]).unique()
+    published, displaced = published.filter(~is_request), []
+    for is_apart, covered in _COVERED_BY:
+        by_requests = requests.filter(pl.col("is_apart") == is_apart).select("is_apart", *covered).unique()
+        displaced.append(published.join(by_requests, on=by_requests.columns, how="semi", nulls_equal=True).select(KEY))
+        candidates, fates = _without(candidates, by_requests, "excluded", "counted_by_requests")
+        settled.fates += fates
     if candidates.height:
         candidates, overlapping, replaced = _one_grouping(candidates, published, replace=replace)
         settled.fates += overlapping

@@ -48,8 +48,9 @@ _kept: list[TemporaryDirectory[str]] = []  # removed when the interpreter ends
 
 # Beginnings of the golden cases whose shapes tests/oracle.py does not judge.
 BEYOND_THE_ORACLE = (
-    *("anthropic_", "azure_", "claude_", "codex_", "gemini_", "litellm_", "openai_batch_objects", "openai_images_"),
-    *("openai_legacy_", "openai_streams_", "openai_training_", "openai_usage_of_", "otel_"),
+    *("anthropic_", "azure_", "bedrock_", "claude_", "cloudflare_", "codex_", "gemini_", "helicone_", "langfuse_"),
+    *("litellm_", "openai_batch_objects", "openai_images_", "openai_legacy_", "openai_streams_", "openai_training_"),
+    *("openai_usage_of_", "openrouter_", "otel_", "portkey_"),
 )
 
 

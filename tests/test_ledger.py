@@ -366,6 +366,23 @@ def test_replace_takes_this_runs_grouping_and_displaces_the_other_of_the_same_us
     assert (accepted(found), fates(found), displaced(found)) == ([0], {}, ["a"])
 
 
+def test_what_a_gateway_bills_itself_and_the_providers_usage_do_not_displace_one_another() -> None:
+    """A gateway's generations and its sums meet by what they cover, whichever provider served them."""
+    own = {"is_apart": True, "covers": "gateway"}
+    found = settled(
+        one("direct", provider="openai"),
+        one("generation", provider="azure", **own),
+        bucket("reported", provider="openai"),
+        bucket("reported elsewhere", provider="azure"),
+        bucket("summed by the gateway", provider="openai", **own),
+    )
+    assert accepted(found) == [0, 1, 3]
+    assert fates(found) == {2: BY_REQUESTS, 4: BY_REQUESTS}
+    assert accepted(settled(one("direct"), bucket("summed by the gateway", **own))) == [0, 1]
+    found = settled(one("generation", **own), published=[bucket("summed by the gateway", **own), bucket("reported")])
+    assert displaced(found) == ["summed by the gateway"]
+
+
 def test_requests_and_aggregates_are_accepted_together() -> None:
     found = settled(one("x"), bucket("b", account_id="acme"), one("x"), bucket("b", account_id="acme"))
     assert (accepted(found), fates(found)) == ([0, 1], {2: SAME, 3: SAME})

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from etl.sources import (
+    anthropic_console,
     anthropic_messages,
     anthropic_stream,
     anthropic_usage,
     azure_apim,
     azure_openai,
+    bedrock,
+    bedrock_batch,
     claude_code,
+    cloudflare_gateway,
     codex_cli,
     gemini,
+    helicone,
+    langfuse,
+    litellm_payload,
     litellm_spend,
     openai_batches,
     openai_chat,
@@ -25,8 +32,11 @@ from etl.sources import (
     openai_transcriptions,
     openai_usage,
     openai_usage_others,
+    openrouter,
+    openrouter_daily,
     otel_genai,
     plain,
+    portkey,
 )
 from etl.sources.base import Source
 
@@ -39,6 +49,7 @@ SOURCES: tuple[Source, ...] = (
     anthropic_stream.SOURCE,
     claude_code.SOURCE,
     codex_cli.SOURCE,
+    bedrock.SOURCE,
     anthropic_usage.SOURCE,
     gemini.SOURCE,
     otel_genai.SOURCE,
@@ -54,6 +65,15 @@ SOURCES: tuple[Source, ...] = (
     openai_images.SOURCE,
     openai_moderations.SOURCE,
     azure_apim.SOURCE,
+    bedrock_batch.SOURCE,
+    litellm_payload.SOURCE,
+    helicone.SOURCE,
+    langfuse.SOURCE,
+    cloudflare_gateway.SOURCE,
+    portkey.SOURCE,
+    *openrouter.SOURCES,
+    openrouter_daily.SOURCE,
+    anthropic_console.SOURCE,
     plain.SOURCE,
 )
 SOURCE_BY_NAME = {source.name: source for source in SOURCES}

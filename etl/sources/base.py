@@ -55,10 +55,23 @@ def is_there(name: str) -> pl.Expr:
     return pl.col(f"literal:{name}").is_not_null()
 
 
-def mentions_none(counts: Iterable[str], texts: Iterable[str]) -> pl.Expr:
+def is_http_failure(name: str) -> pl.Expr:
+    """Whether a declared scalar is an HTTP status from 400 to 599: providers bill completed requests only."""
+    return said(name).cast(pl.Int64, strict=False).is_between(400, 599)
+
+
+def cache_writes(by_anthropic: pl.Expr) -> dict[str, pl.Expr]:
+    """The count `cache_write`, whose lifetime a gateway does not tell: Anthropic's default is five minutes."""
+    return {
+        "input_cache_write_tokens": pl.when(by_anthropic).then(0).otherwise(count("cache_write")),
+        "input_cache_write_5m_tokens": pl.when(by_anthropic).then(count("cache_write")).otherwise(0),
+    }
+
+
+def mentions_none(counts: Iterable[str], texts: Iterable[str] = ()) -> pl.Expr:
     """Whether the record has none of these counts, sound or not, and none of these texts."""
-    given = pl.any_horizontal(pl.col(f"given:{name}") for name in counts)
-    return ~(given | pl.any_horizontal(text(name).is_not_null() for name in texts))
+    given = (pl.col(f"given:{name}") for name in counts)
+    return ~pl.any_horizontal(*given, *(text(name).is_not_null() for name in texts))
 
 
 HAS_USAGE = pl.col("literal:has_usage")
@@ -98,7 +111,8 @@ class Source:
         id_texts: the texts that may identify a request; without any of them it needs a fingerprint of the whole record.
         lacks_model: the model may have to come from the request that a wrapper keeps.
         is_state: the lines of one request are states of it: the one with the largest usage stands.
-        is_apart: no aggregate covers it, and its records do not say that requests are logged.
+        is_apart: it is billed apart from the provider's own usage: its requests displace only aggregates that cover the
+            same, and other requests do not displace its aggregates.
         carried: groups of paths that a line may lack: it takes a group from the last line before with any of it.
         cumulative: counts that grow from line to line; `since_previous(name)` is what the line added.
         cached: for docs/formats.md: whether cached input is `inside` or `outside` the input count.

@@ -89,11 +89,4 @@ ENVELOPES = (
         failed=Marks(lacks=("response",)),
         sources=frozenset({"gemini"}),
     ),
-    Envelope(
-        name="AWS Bedrock batch inference output",
-        marks=Marks(has=("recordId", "modelInput")),
-        place=("modelOutput",),
-        failed=Marks(lacks=("modelOutput",)),
-        times=WRAPPER_TIMES,
-    ),
 )

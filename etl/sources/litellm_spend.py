@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from etl.sources.base import Source, count, said, text
+from etl.sources.base import Source, cache_writes, count, said, text
 from etl.sources.marks import Marks
 from etl.sources.providers import provider_named, without_vendor
 
@@ -18,7 +18,6 @@ _KEYS = ("request_id", "spend", "startTime")
 _USAGE = "metadata!.usage_object"
 _PROMPT, _COMPLETION = f"{_USAGE}.prompt_tokens_details", f"{_USAGE}.completion_tokens_details"
 _PARTS = count("cached") + count("cache_write") + count("audio_input")
-_IS_ANTHROPIC = pl.col("text:provider") == "anthropic"
 
 SOURCE = Source(
     name="litellm_spend",
@@ -54,8 +53,7 @@ SOURCE = Source(
     quantities={
         "input_uncached_tokens": count("prompt") - _PARTS,
         "input_cached_tokens": pl.col("count:cached"),
-        "input_cache_write_tokens": pl.when(_IS_ANTHROPIC).then(0).otherwise(count("cache_write")),
-        "input_cache_write_5m_tokens": pl.when(_IS_ANTHROPIC).then(count("cache_write")).otherwise(0),
+        **cache_writes(text("provider") == "anthropic"),
         "audio_input_uncached_tokens": count("audio_input"),
         "output_tokens": count("completion") - count("audio_output"),
         "audio_output_tokens": count("audio_output"),

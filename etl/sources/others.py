@@ -1,7 +1,8 @@
 """Records that are known and hold no usage to price: what becomes of them, and why.
 
 Sources: Azure OpenAI's diagnostics log (`RequestResponse`; Elastic's integration lists its fields: lengths in bytes,
-and no tokens); OpenAI's costs API, vector store usage, image responses of DALL-E, and batch guide.
+and no tokens); OpenAI's costs API, vector store usage, image responses of DALL-E, and batch guide; Anthropic's cost
+report, whose amounts are cents as text.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class Other(NamedTuple):
 
 OTHERS = (
     Other(Marks(where={"object": ("organization.costs.result",)}), "rejected", "statement_record"),
+    Other(Marks(has=("amount", "currency", "starting_at")), "rejected", "statement_record"),
     Other(Marks(where={"object": ("organization.usage.vector_stores.result",)}), "rejected", "no_meter"),
     Other(Marks(where={"event": ("ShoeboxCallResult",), "category": ("RequestResponse",)}), "rejected", "no_tokens"),
     Other(Marks(where={"event": ("ShoeboxCallResult",)}), "excluded", "not_usage"),

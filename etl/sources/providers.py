@@ -23,6 +23,7 @@ PROVIDERS = {
     "google ai studio": "google",
     "google-ai-studio": "google",
     "google-vertex-ai": "google",
+    "google vertex": "google",
     "gemini": "google",
     "vertex_ai": "google",
     "vertex-ai": "google",
@@ -44,3 +45,17 @@ def provider_named(raw: pl.Expr) -> pl.Expr:
 def without_vendor(model: pl.Expr) -> pl.Expr:
     """A model's name without what gateways put before it: `openai/gpt-4o-mini`, `models/gemini-2.5-flash`."""
     return model.str.replace(r"^.*/", "")
+
+
+def vendor_of(model: pl.Expr) -> pl.Expr:
+    """Whose name a model has, for logs that name no provider: `openai/gpt-4o-mini`, `claude-haiku-4-5`, `gpt-4o-mini`.
+
+    Only an exact name of that provider's price list finds a rate, so a name that is its own by chance shows.
+    """
+    return (
+        pl.when(model.str.contains("claude-"))
+        .then(pl.lit("anthropic"))
+        .when(model.str.contains("gemini-"))
+        .then(pl.lit("google"))
+        .otherwise(provider_named(model.str.extract(r"^([^/]+)/")).fill_null("openai"))
+    )
