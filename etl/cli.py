@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "Read usage logs, rate them and publish daily costs.",
     "report": "Show what the published days cost.",
     "explain": "Take one cost apart: arithmetic, rate and source lines.",
+    "reprice": "Rate published days again, and say what changes and why.",
     "reconcile": "Compare the published costs with the provider's cost export.",
     "close": "Freeze a month: what comes late becomes a correction.",
     "reopen": "Let a closed month change again, on record.",

@@ -81,10 +81,10 @@ def close(
     at = now or datetime.now(UTC).replace(tzinfo=None)
     warehouse = Warehouse(root)
     if dry_run:
-        return _report(_published(warehouse), month, at, by, note)
-    _published(warehouse)  # a folder that is no warehouse gets no lock file
+        return _report(warehouse.published(), month, at, by, note)
+    warehouse.published()  # a folder that is no warehouse gets no lock file
     with warehouse.lock():
-        parent = _published(warehouse)
+        parent = warehouse.published()
         report = _report(parent, month, at, by, note)
         closed = {**parent.manifest.get("closed", {}), month: report.record}
         snapshot = _publish(warehouse, parent, closed, _log_entry("close", month, report.record, note))
@@ -101,9 +101,9 @@ def reopen(root: Path, month: str, *, reason: str, by: str | None = None, now: d
         raise UsageError("reopening a month needs a reason: --reason TEXT; it is kept in the manifest")
     at = now or datetime.now(UTC).replace(tzinfo=None)
     warehouse = Warehouse(root)
-    _published(warehouse)
+    warehouse.published()
     with warehouse.lock():
-        parent = _published(warehouse)
+        parent = warehouse.published()
         closed = dict(parent.manifest.get("closed", {}))
         if month not in closed:
             names = ", ".join(sorted(closed)) or "none"
@@ -114,13 +114,6 @@ def reopen(root: Path, month: str, *, reason: str, by: str | None = None, now: d
         entry = _log_entry("reopen", month, {**record, "closed_at": _text(at), "by": by, "snapshot": number}, reason)
         snapshot = _publish(warehouse, parent, closed, entry, days)
     return ReopenReport(month, entry, snapshot, days)
-
-
-def _published(warehouse: Warehouse) -> Snapshot:
-    snapshot = warehouse.current()
-    if snapshot is None:
-        raise UsageError(f"nothing is published in {warehouse.root}: fill it with `costroll run PATH...`")
-    return snapshot
 
 
 def _publish(

@@ -40,8 +40,10 @@ def days_to_try(parent: Snapshot | None, card: RateCard, touched: Collection[dat
     return sorted(set(unpriced["day"]) - set(touched) - set(parent.expired_days()))
 
 
-def quantities_of(parent: Snapshot, days: Sequence[date], card: RateCard) -> list[pl.DataFrame]:
-    """The published quantities of days, each with the card version that it keeps."""
+def quantities_of(
+    parent: Snapshot, days: Sequence[date], card: RateCard, rate_version: int | None = None
+) -> list[pl.DataFrame]:
+    """The published quantities of days, each with the card version that it keeps, or all with this one."""
     facts = parent.manifest["days"]
     cuts, bands = change_instants(card), thresholds(card)
     return [
@@ -49,7 +51,7 @@ def quantities_of(parent: Snapshot, days: Sequence[date], card: RateCard) -> lis
             pl.read_parquet(parent.files("usage", day), columns=list(USED_COLUMNS)),
             bands,
             cuts,
-            int(facts[day.isoformat()]["rate_version"]),
+            rate_version or int(facts[day.isoformat()]["rate_version"]),
         )
         for day in days
     ]

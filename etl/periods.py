@@ -29,6 +29,7 @@ CELL = (
     "context_over_tokens", "rate_usd_per_million", "price_status", "rate_id", "rate_version", "priced_model",
     "source_kind", "is_estimated",
 )  # fmt: skip
+_RATE_ROW = ("rate_id", "rate_version")
 MEASURES = ("quantity", "cost_usd", "list_cost_usd")
 _MONEY = ("cost_usd", "list_cost_usd")
 
@@ -91,6 +92,7 @@ def booked(day: date, whole: pl.DataFrame, frozen: pl.DataFrame, closed: Collect
         IntegrityError: a cost changed without its quantity or rate.
     """
     period = booking_period(day, closed)
+    frozen = _renamed(frozen, whole)
     signed = pl.concat(
         [whole.select(*CELL, *MEASURES), frozen.select(*CELL, *(-pl.col(name) for name in MEASURES))], how="vertical"
     )
@@ -104,13 +106,43 @@ def booked(day: date, whole: pl.DataFrame, frozen: pl.DataFrame, closed: Collect
             for name in _MONEY
         )
     )
-    kept = rest.filter(pl.col("quantity") != 0)
+    kept = pl.concat([rest.filter(pl.col("quantity") != 0), _restated(rest, whole, frozen)])
     if any((kept[name].sum() or 0) != (rest[name].sum() or 0) for name in _MONEY):
         raise IntegrityError(f"{day}: a cost changed although its quantity and rate did not; nothing was published")
     charge_class = pl.when(is_own & (pl.col("quantity") > 0)).then(pl.lit("usage")).otherwise(pl.lit("correction"))
     schema = polars_schema("rollups")
-    rows = kept.with_columns(accounting_period=pl.lit(period), charge_class=charge_class).sort(CELL, nulls_last=False)
+    rows = kept.with_columns(accounting_period=pl.lit(period), charge_class=charge_class).sort(
+        *CELL, "quantity", nulls_last=False
+    )
     return rows.select(schema.names()).cast(schema)
+
+
+def _renamed(frozen: pl.DataFrame, whole: pl.DataFrame) -> pl.DataFrame:
+    """The frozen rows, under the rate row from which the whole has the same price now.
+
+    An import that cuts a rate's stretch of time in two makes new rows of the same price: nothing to correct.
+    """
+    same = [name for name in CELL if name not in _RATE_ROW]
+    gone = frozen.join(whole.select(CELL).unique(), on=CELL, how="anti", nulls_equal=True)
+    now = whole.group_by(same).agg(pl.col(_RATE_ROW).first(), pl.col("rate_id").n_unique().alias("rows"))
+    now = now.filter(pl.col("rows") == 1).drop("rows")
+    renamed = gone.drop(_RATE_ROW).join(now, on=same, how="inner", nulls_equal=True).select(frozen.columns)
+    if renamed.is_empty():
+        return frozen
+    kept = frozen.join(whole.select(CELL).unique(), on=CELL, how="semi", nulls_equal=True)
+    left = gone.join(now, on=same, how="anti", nulls_equal=True)
+    return pl.concat([kept, left, renamed])
+
+
+def _restated(rest: pl.DataFrame, whole: pl.DataFrame, frozen: pl.DataFrame) -> pl.DataFrame:
+    """Where only the list price beside a contract's rate changed: the quantity with a minus as it was, and anew."""
+    is_as_before = (pl.col("quantity") == 0) & (pl.col("cost_usd") == 0)
+    only = rest.filter(is_as_before & (pl.col("list_cost_usd") != 0)).select(CELL)
+    sides = [
+        side.join(only, on=CELL, how="semi", nulls_equal=True).group_by(CELL).agg(pl.col(*MEASURES).sum() * sign)
+        for sign, side in ((-1, frozen), (1, whole))
+    ]
+    return pl.concat(sides).select(rest.columns)
 
 
 def figures(entries: Iterable[Mapping[str, Any]], month: str) -> dict[str, Any]:

@@ -67,6 +67,21 @@ class Warehouse:
             )
         return snapshot
 
+    def published(self) -> Snapshot:
+        """What `current` leads to, for commands that need something to be published.
+
+        Raises:
+            UsageError: nothing is; the message says how to change that.
+            IntegrityError: the link or the manifest is damaged.
+        """
+        snapshot = self.current()
+        if snapshot is None:
+            raise UsageError(
+                f"nothing is published in {self.root}: fill it with `costroll run PATH...`, "
+                "or name another warehouse with --warehouse DIR or $COSTROLL_WAREHOUSE"
+            )
+        return snapshot
+
     def _refuse_lost_link(self) -> None:
         # The first run may have died between its two renames and left snapshot 1, which was never published.
         numbers = self.numbers()

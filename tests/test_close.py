@@ -727,10 +727,28 @@ def test_whatever_is_closed_when_what_is_booked_adds_up_to_the_whole(history: li
 
 def test_a_cost_that_moves_without_its_quantity_is_refused() -> None:
     whole = day_rows([1, 0, 0, 0])
-    dearer = whole.with_columns(list_cost_usd=pl.col("list_cost_usd") * 2)
+    dearer = whole.with_columns(cost_usd=pl.col("cost_usd") * 2, list_cost_usd=pl.col("list_cost_usd") * 2)
 
     with pytest.raises(IntegrityError, match="a cost changed although its quantity and rate did not"):
         booked(date(2025, 10, 15), dearer.cast(dict(whole.schema)), whole, {"2025-10"})
+
+
+def test_a_list_price_that_moves_beside_a_contract_is_booked_back_and_anew() -> None:
+    whole = day_rows([1, 0, 0, 0])
+    listed = whole.with_columns(list_cost_usd=pl.col("list_cost_usd") * 2).cast(dict(whole.schema))
+
+    rows = booked(date(2025, 10, 15), listed, whole, {"2025-10"})
+
+    [old], [new] = whole.select(*MEASURES).rows(), listed.select(*MEASURES).rows()
+    assert rows.select(*MEASURES).rows() == [tuple(-value for value in old), new]
+    assert set(rows["charge_class"]) == {"correction"}
+
+
+def test_the_same_price_from_another_row_is_nothing_to_book() -> None:
+    whole = day_rows([3, 0, 0, 0])
+    cut = whole.with_columns(rate_id=pl.lit("the second half"), rate_version=pl.lit(2, pl.Int64))
+
+    assert booked(date(2025, 10, 15), cut, whole, {"2025-10"}).is_empty()
 
 
 def test_a_cell_is_told_apart_by_every_column_but_the_measures_and_the_booking() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from etl.commands.options import Settings
-from etl.errors import UsageError
 from etl.manifest import Snapshot
 from etl.warehouse import Warehouse
 
@@ -15,11 +14,4 @@ def published(settings: Settings) -> Snapshot:
         UsageError: there is none.
         IntegrityError: its link or manifest is damaged.
     """
-    warehouse = Warehouse(settings.warehouse)
-    snapshot = warehouse.current()
-    if snapshot is None:
-        raise UsageError(
-            f"nothing is published in {warehouse.root}: fill it with `costroll run PATH...`, "
-            "or name another warehouse with --warehouse DIR or $COSTROLL_WAREHOUSE"
-        )
-    return snapshot
+    return Warehouse(settings.warehouse).published()

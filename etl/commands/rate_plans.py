@@ -40,7 +40,7 @@ def tell(
         yield "conflicting rows without an old rate are of names that are aliases: rates of their own would end that"
     if facts["rate_version"] is not None:
         yield f"published snapshot {facts['snapshot']:08d} with version {facts['rate_version']} of the rate table"
-        yield "the next run tries again what has no price; nothing that has one moves"
+        yield "the next run tries again what has no price; `costroll reprice` shows what this makes of published prices"
         yield f"`costroll rates undo {facts['rate_version']} --apply` takes it back"
     elif plan.is_empty:
         yield "nothing to change"

@@ -140,7 +140,11 @@ def card_known(settings: Settings, as_known_on: str | None = None) -> RateCard:
     from etl.rate_publishing import card_of
     from etl.warehouse import Warehouse
 
-    card = card_of(Warehouse(settings.warehouse).current())
+    return as_known(card_of(Warehouse(settings.warehouse).current()), as_known_on)
+
+
+def as_known(card: RateCard, as_known_on: str | None) -> RateCard:
+    """The rate table as it was known when `--as-known-on` says: a version's number, a day or an instant."""
     if as_known_on is None:
         return card
     if as_known_on.isdecimal():
