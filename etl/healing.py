@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from datetime import date
 
 import polars as pl
-import pyarrow as pa
 
 from etl.manifest import Snapshot
 from etl.quantities import USED_COLUMNS, aggregate
@@ -57,22 +56,21 @@ def quantities_of(
     ]
 
 
-def healed(parent: Snapshot | None, rollups: pa.Table) -> tuple[list[Healed], set[date]]:
+def healed(parent: Snapshot | None, rollups: pl.DataFrame) -> tuple[list[Healed], set[date]]:
     """What had no price in the published snapshot, and has one in these rollups; and the days of it.
 
     Args:
         parent: the published snapshot.
         rollups: whole days as they are rated now.
     """
-    now = pl.DataFrame(rollups)
-    days = now["day"].unique()
+    days = rollups["day"].unique()
     files = [file for day in days for file in (parent.files("rollups", day) if parent else [])]
     if not files:
         return [], set()
     key = ["day", *_NAMES, "account_id", "project_id", "source_kind", "is_estimated"]
     was = pl.read_parquet(files).filter(_IS_UNPRICED).group_by(key).agg(pl.col("quantity").sum())
-    priced = now.filter(~_IS_UNPRICED).select(key).unique()
-    still = now.filter(_IS_UNPRICED).group_by(key).agg(pl.col("quantity").sum().alias("still"))
+    priced = rollups.filter(~_IS_UNPRICED).select(key).unique()
+    still = rollups.filter(_IS_UNPRICED).group_by(key).agg(pl.col("quantity").sum().alias("still"))
     found = (
         was.join(priced, on=key, how="semi", nulls_equal=True)
         .join(still, on=key, how="left", nulls_equal=True)
@@ -88,7 +86,7 @@ def healed(parent: Snapshot | None, rollups: pa.Table) -> tuple[list[Healed], se
 
 
 def healed_at_newest(
-    quantities: pl.DataFrame | None, card: RateCard, known: dict[date, list[int]], rollups: pa.Table
+    quantities: pl.DataFrame | None, card: RateCard, known: dict[date, list[int]], rollups: pl.DataFrame
 ) -> set[date]:
     """The days whose prices rest on the newest version, and not only on those that they know already.
 
@@ -101,8 +99,7 @@ def healed_at_newest(
         known: day -> the versions it was rated with so far.
         rollups: these days as they are rated now.
     """
-    rated = pl.DataFrame(rollups)
-    used = dict(rated.group_by("day").agg(pl.col("rate_version").max()).rows())
+    used = dict(rollups.group_by("day").agg(pl.col("rate_version").max()).rows())
     at_newest = {day for day, versions in known.items() if (used.get(day) or 0) > max(versions)}
     names_since = max([*card.aliases["rate_version"], *card.contracts["rate_version"]], default=0)
     unsure: dict[int, list[date]] = defaultdict(list)
@@ -116,7 +113,7 @@ def healed_at_newest(
             card.as_known(version),
             pl.concat(_versions(day, known[day][1:]) for day in days),
         )
-        without, now = _unpriced(pl.DataFrame(before)), _unpriced(rated)
+        without, now = _unpriced(pl.DataFrame(before)), _unpriced(rollups)
         at_newest |= {day for day in days if without.get(day, 0) != now.get(day, 0)}
     return at_newest
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from etl import analyst, durable, preflight
 from etl.alerts import Thing, judge, things_of_days
@@ -37,7 +35,7 @@ from etl.rate_card import RateCard, newer_shipped_card
 from etl.rate_publishing import card_of, write_card
 from etl.rating import rate
 from etl.run_report import Healed, InputReport, LateBooking, Options, RunReport, things_of
-from etl.schema import arrow_schema
+from etl.schema import polars_schema
 from etl.settlement import Settlement
 from etl.sources import SOURCE_BY_NAME
 from etl.spool import Spool
@@ -191,7 +189,7 @@ class _Rated(NamedTuple):
     days: list[date]
     grown: list[date]
     quantities: pl.DataFrame | None
-    rollups: pa.Table
+    rollups: pl.DataFrame
     whole: pl.DataFrame
     healed: list[Healed]
 
@@ -203,16 +201,14 @@ def _rated(
     again = days_to_try(parent, card, settlement.touched)
     cells = [*quantities, *(quantities_of(parent, again, card) if parent else [])]
     summed = pl.concat(cells) if cells else None
-    empty = pa.Table.from_batches([], arrow_schema("rollups"))
-    rollups = empty if summed is None else rate(summed, card, _healed_before(parent))
+    empty = pl.DataFrame(schema=polars_schema("rollups"))
+    rollups = empty if summed is None else pl.DataFrame(rate(summed, card, _healed_before(parent)))
     # The usage of an expired day cannot be summed anew: what is published for it, and what is new, are the whole.
     grown = sorted(day for day in settlement.touched if day in settlement.expired)
-    healed, healed_days = healing(
-        parent, rollups.filter(pc.invert(pc.is_in(rollups["day"], pa.array(grown, pa.date32()))))
-    )
+    healed, healed_days = healing(parent, rollups.filter(~pl.col("day").is_in(grown)))
     days = sorted({*settlement.touched, *(healed_days & set(again))})
-    rollups = rollups.filter(pc.is_in(rollups["day"], pa.array(days, pa.date32())))
-    whole = pl.concat([pl.DataFrame(rollups), *([published_whole(parent, grown)] if parent and grown else [])])
+    rollups = rollups.filter(pl.col("day").is_in(days))
+    whole = pl.concat([rollups, *([published_whole(parent, grown)] if parent and grown else [])])
     return _Rated(days, grown, summed, rollups, whole, healed)
 
 
