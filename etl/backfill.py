@@ -104,6 +104,7 @@ def joined(reports: Sequence[RunReport], options: Options) -> RunReport:
         sorted({day for report in reports for day in report.days}),
         dict(sorted(unpriced.items())),
         sum(report.known_rejects for report in reports),
+        sum(report.estimated for report in reports),
         [late for report in reports for late in report.late],
         [healed for report in reports for healed in report.healed],
         reports[0].newer_card,

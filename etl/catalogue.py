@@ -75,6 +75,7 @@ _OWN_MEANINGS = {
         "input_cache_write_cost_usd": "exact; NULL when there is none or it has no price",
         "output_cost_usd": "exact; NULL when there is none or it has no price",
         "other_cost_usd": "of everything else: other tokens, calls, sessions, seconds, characters, images",
+        "estimated_cost_usd": "the part of `cost_usd` whose tokens Costroll counted, as no usage was logged",
     },
     "runs": {
         "snapshot": "number of the snapshot that the run published",

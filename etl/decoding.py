@@ -19,6 +19,7 @@ from etl.secret_keys import without_secrets
 from etl.shapes import Shape
 from etl.sources.base import ATTRIBUTION, Source
 from etl.sources.paths import Path, spellings
+from etl.vocabularies import Vocabularies
 
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 
@@ -38,6 +39,7 @@ class Reading:
         assume_zone: the IANA zone of times that name none; None rejects them.
         only: the one source to consider (`--format`), else all.
         date: when records were made that do not say, nor their wrapper (`--date`).
+        vocabularies: to count the tokens of records without usage (`--estimate-tokens`); None: they stay without.
     """
 
     latest: datetime
@@ -45,6 +47,7 @@ class Reading:
     assume_zone: str | None = None
     only: Source | None = None
     date: datetime | None = None
+    vocabularies: Vocabularies | None = None
 
 
 def decoded(raw: pl.DataFrame, shape: Shape, dialect: Dialect, reading: Reading) -> pl.DataFrame:

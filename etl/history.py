@@ -36,6 +36,7 @@ class Reading(NamedTuple):
     read: int
     accepted: int
     duplicate: int
+    excluded: int
     rejected: int
     conflict: int
     assumed_account_id: str | None
@@ -100,7 +101,11 @@ class History:
 
     def was_read(self, sha256: str) -> bool:
         """Whether an earlier reading of the same content would come out the same."""
-        return any(not reading.rejected or self._is_same_way(reading) for reading in self._by_sha256[sha256])
+        return any(not self._may_be_more(reading) or self._is_same_way(reading) for reading in self._by_sha256[sha256])
+
+    def _may_be_more(self, reading: Reading) -> bool:
+        """Whether read in another way more of it might count: what was rejected, and the text of streams."""
+        return bool(reading.rejected or (self._options.estimate_tokens and reading.excluded))
 
     def _is_same_way(self, reading: Reading) -> bool:
         return (reading.options_hash, reading.tool_version) == (self._hash, __version__)

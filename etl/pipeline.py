@@ -39,6 +39,7 @@ from etl.schema import polars_schema
 from etl.settlement import Settlement
 from etl.sources import SOURCE_BY_NAME
 from etl.spool import Spool
+from etl.vocabularies import Vocabularies
 from etl.warehouse import Snapshot, SnapshotBuilder, Warehouse
 
 
@@ -86,7 +87,9 @@ def run_found(
     """
     began = now or datetime.now(UTC).replace(tzinfo=None)
     source = SOURCE_BY_NAME[options.source] if options.source else None
-    reading = Reading(began + timedelta(days=1), options.account, options.assume_zone, source, options.date)
+    vocabularies = Vocabularies.from_environment() if options.estimate_tokens else None
+    latest = began + timedelta(days=1)
+    reading = Reading(latest, options.account, options.assume_zone, source, options.date, vocabularies)
     warehouse = Warehouse(root)
     with warehouse.lock(options.wait_seconds, options.on_wait):
         parent = warehouse.current()
@@ -141,6 +144,7 @@ def _publish(
         rated.days,
         _by_status(unpriced),
         quarantine.known_rows(),
+        settlement.estimated,
         _booked_late(settlement, closed_months(parent)),
         rated.healed,
         newer_shipped_card(card),

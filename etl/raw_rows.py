@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from etl.containers import Decided, entries
-from etl.json_values import NO_TEXT, Literal
+from etl.json_values import NO_TEXT, Json, Literal
 from etl.shapes import Shape, raw_row, recognise
 from etl.sources.base import Source
 
@@ -61,7 +61,7 @@ def take_value(
             rows.setdefault(found.shape, [])
             read.decided.append((number, "excluded", "not_usage"))
         else:
-            _take_record(found.shape, found.record, number, record, rows)
+            rows.setdefault(found.shape, []).append(taken_row(found.shape, found.record, number, record))
 
 
 def take_rows(shape: Shape, frame: pl.DataFrame, read: ChunkRead) -> None:
@@ -72,11 +72,19 @@ def take_rows(shape: Shape, frame: pl.DataFrame, read: ChunkRead) -> None:
         read.raws.append(Raw(shape, frame))
 
 
-def _take_record(shape: Shape, record: Any, number: int, whole: Any, rows: dict[Shape, list[dict[str, Any]]]) -> None:
+def taken_row(shape: Shape, record: Json, number: int, whole: Json) -> dict[str, Any]:
+    """A record's raw row as `etl.judging` takes it.
+
+    Args:
+        shape: what it was recognised as.
+        record: it, with what was JSON text on the way taken apart.
+        number: its line.
+        whole: it as it was logged, for the fingerprint of one without id.
+    """
     row, problem = raw_row(record, shape)
     needs_mark = shape.source.kind == "request" and not any(_is_name(row.get(path)) for path in shape.id_paths)
     mark = fingerprint(whole) if needs_mark else None
-    rows.setdefault(shape, []).append({**row, "line_number": number, "problem": problem, "fingerprint": mark})
+    return {**row, "line_number": number, "problem": problem, "fingerprint": mark}
 
 
 def _is_name(raw: str | None) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 
 import polars as pl
 
@@ -22,9 +23,10 @@ from etl.cutting import csv_reads, joined, opened
 from etl.decoding import Reading
 from etl.documents import by_first_line, pieces, place_of
 from etl.errors import InputRefused
+from etl.estimates.records import RecordOn, only_record, with_estimates
 from etl.framing import Chunk, Content, Input
 from etl.json_lines import JsonLinesReader
-from etl.json_values import decode
+from etl.json_values import Json, decode
 from etl.judging import judge
 from etl.lines import Lines
 from etl.raw_rows import ChunkRead, Raw, raw_frame, take_value
@@ -34,6 +36,23 @@ from etl.spool import compact
 
 # Byte offset, byte length and SHA-256 of lines, by line number.
 Places = Callable[[Sequence[int]], Iterator[tuple[int, int, str]]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a stretch of records comes from.
+
+    Attributes:
+        input_index: which input.
+        dialect: how its cells are written.
+        places: where its lines are.
+        record_on: the one record on a line, decoded once more.
+    """
+
+    input_index: int
+    dialect: Dialect
+    places: Places
+    record_on: RecordOn = lambda _: None
 
 
 @dataclass
@@ -164,8 +183,18 @@ def _line_task(
         read = reader().read(chunk, shapes)
         if chunk.is_overlong:
             place = (chunk.offset, chunk.content_length, chunk.sha256 or "")
-            return _part(read, reading, "json", index, lambda _: iter([place]))
-        return _part(read, reading, "json", index, lambda numbers: Lines(chunk).places(numbers))
+            return _part(read, reading, Origin(index, "json", lambda _: iter([place])))
+        lines = cache(lambda: Lines(chunk))
+        return _part(
+            read,
+            reading,
+            Origin(
+                index,
+                "json",
+                lambda numbers: lines().places(numbers),
+                lambda number: only_record(lines().content(number - chunk.first_line)),
+            ),
+        )
 
     return task
 
@@ -176,7 +205,7 @@ def _csv_task(read: CsvRead, reading: Reading, index: int) -> Callable[[], Part]
             line = read.lines[number]
             yield line.place()
 
-    return lambda: _part(read, reading, "csv", index, places)
+    return lambda: _part(read, reading, Origin(index, "csv", places))
 
 
 def _document_tasks(text: str, start: int, reading: Reading, index: int) -> Iterator[Callable[[], Part]]:
@@ -200,29 +229,34 @@ def _document_tasks(text: str, start: int, reading: Reading, index: int) -> Iter
             lines = Lines(Chunk(text.encode(), 1, start, 0))
             return (place_of(number, by_line, lines) for number in numbers)
 
-        return _part(read, reading, "json", index, places)
+        def record_on(number: int) -> Json | None:
+            begin_there = by_line[number]
+            return only_record(begin_there[0].text.encode()) if len(begin_there) == 1 else None
+
+        return _part(read, reading, Origin(index, "json", places, record_on))
 
     yield task
 
 
-def _part(read: ChunkRead, reading: Reading, dialect: Dialect, index: int, places: Places) -> Part:
+def _part(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
     """Judge raw rows, but for those that lean on earlier lines, which are left to a sequel."""
     leaning = [raw for raw in read.raws if raw.shape.source.leans_on_earlier_lines]
     if not leaning:
-        return _judged(read, reading, dialect, index, places)
+        return _judged(read, reading, origin)
     others = [raw for raw in read.raws if not raw.shape.source.leans_on_earlier_lines]
-    part = _judged(ChunkRead(others, read.decided, read.blank_lines), reading, dialect, index, places)
-    part.sequel = lambda carrier: _judged(ChunkRead(carrier.filled(leaning)), reading, dialect, index, places)
+    part = _judged(ChunkRead(others, read.decided, read.blank_lines), reading, origin)
+    part.sequel = lambda carrier: _judged(ChunkRead(carrier.filled(leaning)), reading, origin)
     return part
 
 
-def _judged(read: ChunkRead, reading: Reading, dialect: Dialect, index: int, places: Places) -> Part:
+def _judged(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
     """Judge raw rows, and sort out the candidates, the rejected and the excluded."""
     reasons: Counter[tuple[str, str]] = Counter((fate, reason) for _, fate, reason in read.decided)
     rejected = [(number, reason) for number, fate, reason in read.decided if fate == "rejected"]
     candidates, formats = [], set()
     for raw in read.raws:
-        judged = judge(raw.frame, raw.shape, reading, dialect)
+        judged = judge(raw.frame, raw.shape, reading, origin.dialect)
+        judged = with_estimates(judged, raw.shape, reading, origin.record_on)
         formats.add(raw.shape.source.name)
         fated = judged.filter(pl.col("fate").is_not_null())
         if fated.height:
@@ -233,15 +267,15 @@ def _judged(read: ChunkRead, reading: Reading, dialect: Dialect, index: int, pla
             judged = judged.filter(pl.col("fate").is_null())
         candidates.append(
             judged.drop("fate", "reason").with_columns(
-                day=pl.col("occurred_at").dt.date(), input_index=pl.lit(index, pl.Int64)
+                day=pl.col("occurred_at").dt.date(), input_index=pl.lit(origin.input_index, pl.Int64)
             )
         )
     whole = pl.concat(candidates, how="diagonal") if candidates else pl.DataFrame()
     return Part(
-        index,
+        origin.input_index,
         compact(whole) if whole.height else {},
         whole.height,
-        _rejects(sorted(rejected), places),
+        _rejects(sorted(rejected), origin.places),
         reasons,
         read.blank_lines,
         formats,

@@ -26,6 +26,7 @@ class Options:
         source: the one source to read as (`--format`).
         assume_zone: the IANA zone of times without one.
         date: when records were made that do not say, nor their wrapper (`--date`).
+        estimate_tokens: count the tokens of records whose text is there and whose usage is not.
         replace: take aggregates of another width or grouping instead of those published.
         rehash: read files again although path, size, time and inode are unchanged.
         strict: publish nothing when something needs attention.
@@ -40,6 +41,7 @@ class Options:
     source: str | None = None
     assume_zone: str | None = None
     date: datetime | None = None
+    estimate_tokens: bool = False
     replace: bool = False
     rehash: bool = False
     strict: bool = False
@@ -56,6 +58,8 @@ class Options:
             members.append(self.content_bytes_max)
         if self.date is not None:
             members.append(self.date.isoformat())
+        if self.estimate_tokens:
+            members.append("estimate_tokens")
         text = json.dumps(members)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -139,6 +143,7 @@ class RunReport:
     Attributes:
         snapshot: what was published, or None when nothing changed.
         unpriced: price status -> the quantity that this run added without a price.
+        estimated: how many of the accepted records had no usage: their tokens were counted from their text.
         known_rejects: how many of the rejected and conflicting records an earlier run told of.
         late: what it accepted for closed months.
         healed: what had no price before, and has one now.
@@ -155,6 +160,7 @@ class RunReport:
     days: list[date]
     unpriced: dict[str, int]
     known_rejects: int = 0
+    estimated: int = 0
     late: list[LateBooking] = field(default_factory=list)
     healed: list[Healed] = field(default_factory=list)
     newer_card: str | None = None

@@ -47,6 +47,12 @@ def _whole(at_least: int) -> Callable[[Any], int]:
     return take
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError
@@ -94,6 +100,7 @@ def _tables(value: Any) -> list[dict[str, Any]]:
     return value
 
 
+FLAG = Kind("true or false", _flag)
 COUNT = Kind("a whole number, 0 or more", _whole(0))
 AT_LEAST_ONE = Kind("a whole number, 1 or more", _whole(1))
 TEXT = Kind("a text", _text)
@@ -120,6 +127,7 @@ class RunSection:
     )
     account: str | None = key(TEXT, None, "As `--account`.")
     assume_tz: str | None = key(ZONE, None, "As `--assume-tz`.")
+    estimate_tokens: bool = key(FLAG, False, "As `--estimate-tokens`.")
     max_decompressed: int | None = key(SIZE, None, "As `--max-decompressed`.")
 
 

@@ -35,6 +35,9 @@ _PUBLISHED = pl.Schema(
 )
 _STATES = [source.name for source in SOURCES if source.is_state]
 _APART = [source.name for source in SOURCES if source.is_apart]
+# An estimate is a state, too, and smaller than any reported usage: it stands until that comes.
+_IS_STATE = pl.col("source").is_in(_STATES) | pl.col("is_estimated")
+_SIZE = pl.sum_horizontal(SIZE_COLUMNS) - pl.col("is_estimated").cast(pl.Int64) * 2**50
 _COVERS = {source.name: source.covers or source.name for source in SOURCES}
 
 
@@ -54,6 +57,7 @@ class Settlement:
         expected: new usage file -> the rows and sums that it must hold.
         closure: day -> fate -> candidates.
         expired: the days whose usage has expired; of these, quantities are what this run adds.
+        estimated: how many accepted records are estimates.
         late_rejects: candidates set aside here, in the table `rejects` as far as known, with `input_index`.
     """
 
@@ -76,6 +80,7 @@ class Settlement:
         self.expected: dict[str, dict[str, Any]] = {}
         self.closure: dict[str, dict[str, int]] = {}
         self.expired = ExpiredDays(parent)
+        self.estimated = 0
         self.late_rejects: list[pl.DataFrame] = []
 
     def settle(self, spool: Spool) -> list[pl.DataFrame]:
@@ -94,6 +99,7 @@ class Settlement:
                 if later_day != day + timedelta(days=1):
                     later = later.clear()
                 published = self._published_around(day)
+                candidates = _sized(candidates, published)
                 expired = self.expired.around(day, published)
                 settled = settle(candidates, published, later, replace=self._options.replace, expired=expired)
                 self._count(day, candidates.height, settled)
@@ -119,14 +125,11 @@ class Settlement:
             candidates = candidates.filter(pl.col("input_index").is_in(indexes))
         ranks = pl.col("input_index").replace_strict(indexes, list(self._rank.values()), return_dtype=pl.Int64)
         candidates = with_columns_of(candidates.with_columns(input_rank=ranks), polars_schema("usage"))
-        candidates = _in_order(candidates)
-        states = candidates["source"].is_in(_STATES)
-        is_plain = (candidates["source_kind"] == "request").all() and not states.any()
+        candidates = _in_order(candidates.with_columns(pl.col("is_estimated").fill_null(False)))
         end = pl.col("interval_end") if "interval_end" in candidates.columns else pl.lit(None, pl.Int64)
         return candidates.with_columns(
-            tokens=pl.lit(None, pl.Int64) if is_plain else pl.sum_horizontal(SIZE_COLUMNS),
             width=end - pl.col("occurred_at").dt.epoch("s"),
-            is_state=states,
+            is_state=_IS_STATE,
             is_apart=pl.col("source").is_in(_APART),
             covers=pl.col("source").replace(_COVERS),
             row=pl.int_range(pl.len()),
@@ -144,6 +147,7 @@ class Settlement:
             "occurred_at",
             "source",
             "source_kind",
+            "is_estimated",
             "content_hash",
             "requests",
             *SIZE_COLUMNS,
@@ -153,9 +157,9 @@ class Settlement:
         width = pl.when(pl.col("source_kind") == "aggregate").then(end - start)
         usage = pl.read_parquet(files, columns=columns)
         return usage.with_columns(
-            tokens=pl.sum_horizontal(SIZE_COLUMNS),
+            tokens=_SIZE,
             width=width,
-            is_state=pl.col("source").is_in(_STATES),
+            is_state=_IS_STATE,
             is_apart=pl.col("source").is_in(_APART),
             covers=pl.col("source").replace(_COVERS),
         ).select(_PUBLISHED.names())
@@ -173,6 +177,7 @@ class Settlement:
                 report.counts.accepted += number
             else:
                 report.reasons[fate, reason] += number
+        self.estimated += int(settled.accepted["is_estimated"].sum())
         self.closure[day.isoformat()] = dict(met.group_by("fate").len().sort("fate").rows())
         for frame in settled.fates:
             late = frame.filter(pl.col("fate").is_in(["conflict", "rejected"]))
@@ -202,7 +207,7 @@ class Settlement:
         schema = polars_schema("usage")
         shas = pl.col("input_rank").replace_strict(dict(enumerate(self._sha256)), return_dtype=pl.String)
         rows = settled.accepted.with_columns(
-            input_sha256=shas, accepted_snapshot=pl.lit(self._builder.number, pl.Int64), is_estimated=pl.lit(False)
+            input_sha256=shas, accepted_snapshot=pl.lit(self._builder.number, pl.Int64)
         )
         rows = _in_order(rows).select(schema.names()).cast(schema)
         written = WrittenDay(None)
@@ -236,6 +241,13 @@ class Settlement:
                 self._write_parquet(relative, left)
             kept.append(left)
         return kept
+
+
+def _sized(candidates: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
+    """The candidates with `tokens`, where any that may be compared is an aggregate or a state; most nights none is."""
+    frames = (candidates, published)
+    is_plain = all((one["source_kind"] == "request").all() and not one["is_state"].any() for one in frames)
+    return candidates.with_columns(tokens=pl.lit(None, pl.Int64) if is_plain else _SIZE)
 
 
 def _in_order(rows: pl.DataFrame) -> pl.DataFrame:

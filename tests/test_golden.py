@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import small_vocabulary
 
 from etl.cli import exit_code_of
 
@@ -43,16 +44,20 @@ def text_of(value: object) -> str:
     return str(value)
 
 
-def run(logs: Path, warehouse: Path) -> int:
-    return exit_code_of(["run", "--quiet", "--threads", "1", "--warehouse", str(warehouse), str(logs)])
+def run(logs: Path, warehouse: Path, *options: str) -> int:
+    return exit_code_of(["run", "--quiet", "--threads", "1", "--warehouse", str(warehouse), *options, str(logs)])
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_costs_what_was_worked_out_by_hand(case: str, tmp_path: Path) -> None:
+def test_it_costs_what_was_worked_out_by_hand(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_vocabulary.install(monkeypatch, tmp_path / "vocabulary")
     shutil.copytree(GOLDEN / case / "logs", tmp_path / "logs")
     exit_file = GOLDEN / case / "expected_exit.txt"
 
-    code = run(tmp_path / "logs", tmp_path / "warehouse")
+    options_file = GOLDEN / case / "options.txt"
+    options = options_file.read_text(encoding="utf-8").split() if options_file.exists() else []
+
+    code = run(tmp_path / "logs", tmp_path / "warehouse", *options)
 
     expected = (GOLDEN / case / "expected.csv").read_text(encoding="utf-8").splitlines()
     found = published(tmp_path / "warehouse")

@@ -28,6 +28,11 @@ from etl.commands.options import ByteSize, Settings, with_settings
     help="The day of records that do not say when, nor their wrapper.",
 )
 @click.option(
+    "--estimate-tokens",
+    is_flag=True,
+    help="Count the tokens of OpenAI calls that were logged with their text and without usage; see docs/estimates.md.",
+)
+@click.option(
     "--replace", is_flag=True, help="Take aggregates of another width or grouping instead of those published."
 )
 @click.option("--rehash", is_flag=True, help="Read files again although they look unchanged.")
@@ -131,6 +136,7 @@ def _filled(
     return paths, options | {
         "account": options["account"] or file.run.account,
         "assume_zone": options["assume_zone"] or file.run.assume_tz,
+        "estimate_tokens": options["estimate_tokens"] or file.run.estimate_tokens,
         "content_bytes_max": options["content_bytes_max"] or file.run.max_decompressed,
         "alert": file.alert,
     }

@@ -86,6 +86,9 @@ def summary(report: RunReport, warehouse: Path) -> Iterator[str]:
         yield _printable(f"healed: {one.quantity:,} {one.names[5]} of {names} {when} found their rate")
     for status, quantity in report.unpriced.items():
         yield f"{status}: {quantity:,} units have no price; see `costroll report unpriced`"
+    if report.estimated:
+        had = "1 record had" if report.estimated == 1 else f"{report.estimated:,} records had"
+        yield f"estimated: {had} no usage; their tokens were counted from their text, and stand with is_estimated"
     for late in report.late:
         records = "1 record" if late.records == 1 else f"{late.records:,} records"
         yield f"{records} for closed month {late.month}: booked as corrections in {late.period}"
@@ -109,6 +112,7 @@ def as_json(report: RunReport) -> dict[str, Any]:
         "alarms": report.verdict.numbers(),
         "acknowledged": [{"thing": _said(thing), "by": _said(by)} for thing, by in report.verdict.acknowledged],
         "unpriced": report.unpriced,
+        "estimated": report.estimated,
         "healed": [asdict(one) | {"first_day": one.first_day.isoformat()} for one in report.healed],
         "known_rejects": report.known_rejects,
         "corrections": [asdict(late) for late in report.late],

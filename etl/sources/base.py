@@ -116,6 +116,8 @@ class Source:
         carried: groups of paths that a line may lack: it takes a group from the last line before with any of it.
         cumulative: counts that grow from line to line; `since_previous(name)` is what the line added.
         cached: for docs/formats.md: whether cached input is `inside` or `outside` the input count.
+        counted_as: by which rules `etl.estimates` counts tokens where usage is missing: `chat`, `chat_stream`,
+            `responses`; None: it does not.
         ignored: names of counts that are understood and deliberately not read, such as totals.
     """
 
@@ -152,6 +154,7 @@ class Source:
     carried: tuple[tuple[str, ...], ...] = ()
     cumulative: frozenset[str] = frozenset()
     cached: str = "inside"
+    counted_as: str | None = None
     ignored: frozenset[str] = frozenset()
 
     def paths(self) -> Iterator[str]:

@@ -61,5 +61,6 @@ SOURCE = Source(
     required=frozenset({"prompt", "completion"}),
     quantities=QUANTITIES,
     exceeding=EXCEEDING,
+    counted_as="chat",
     ignored=IGNORED,
 )

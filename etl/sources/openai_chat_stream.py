@@ -26,4 +26,5 @@ SOURCE = replace(
     marks=Marks(where={"object": ("chat.completion.chunk",)}),
     excluded={"chunk_without_usage": ~HAS_USAGE},
     is_state=True,
+    counted_as="chat_stream",
 )

@@ -44,5 +44,6 @@ SOURCE = Source(
     quantities=QUANTITIES,
     exceeding=EXCEEDING,
     excluded={"not_completed": ~HAS_USAGE & said("status").is_in(["queued", "in_progress", "failed", "cancelled"])},
+    counted_as="responses",
     ignored=IGNORED,
 )

@@ -10,6 +10,7 @@
 --          other_cost_usd             everything else: other tokens, calls, sessions, seconds, characters, images
 --          cost_usd                   = the five costs before it, as far as there is a price
 --          list_cost_usd              the same at list price; differs only under a contract
+--          estimated_cost_usd         the part of cost_usd whose tokens Costroll counted, as no usage was logged
 --          unpriced_quantity          units without a price, whatever they are
 --          cost_is_complete           whether everything has a price
 -- Units: tokens; USD, exact
@@ -47,6 +48,7 @@ sums AS (
         (sum(cost_usd) FILTER (part = 'other'))::DECIMAL(38, 12) AS other_cost_usd,
         sum(cost_usd)::DECIMAL(38, 12) AS cost_usd,
         sum(list_cost_usd)::DECIMAL(38, 12) AS list_cost_usd,
+        coalesce(sum(cost_usd) FILTER (is_estimated), 0)::DECIMAL(38, 12) AS estimated_cost_usd,
         coalesce(sum(quantity) FILTER (price_status LIKE 'unpriced%'), 0)::BIGINT AS unpriced_quantity,
         unpriced_quantity = 0 AS cost_is_complete,
         bool_or(price_status LIKE 'priced%') AS has_price
