@@ -1,4 +1,4 @@
-"""AWS Bedrock's model invocation log, one call a line, as S3 or CloudWatch keep it.
+"""AWS Bedrock's model invocation log, one call a line, as S3 and CloudWatch keep it; in a CSV, its fields with dots.
 
 Rules (AWS docs, bedrock/userguide/model-invocation-logging; a sample of 2025 with cache counts): `inputTokenCount` is
 without the cache; how long cache writes last is not told, and Claude's default is five minutes. Older logs have no
@@ -24,13 +24,14 @@ QUANTITIES = {
 }
 SOURCE = Source(
     name="bedrock",
-    title="AWS Bedrock model invocation log, JSONL",
+    title="AWS Bedrock model invocation log, JSONL or a CSV of its fields",
     example='{"schemaType":"ModelInvocationLog","timestamp":"2025-11-21T11:00:02Z","accountId":"123456789012","region":'
     '"us-east-1","requestId":"ff4b6c63-0001","operation":"Converse","modelId":"anthropic.claude-sonnet-4-5-20250929-v1:0",'
     '"input":{"inputTokenCount":120,"cacheReadInputTokenCount":8000,"cacheWriteInputTokenCount":1200},'
     '"output":{"outputTokenCount":300}}',
     provider="bedrock",
     marks=Marks(where={"schemaType": ("ModelInvocationLog",)}),
+    columns=frozenset({"requestId", "modelId", "input.inputTokenCount"}),
     texts={
         "request_id": "requestId",
         "model": "modelId",
@@ -39,7 +40,7 @@ SOURCE = Source(
         "user_id": "requestMetadata.user_id",
         "workflow_id": "requestMetadata.workflow_id",
     },
-    instant=("timestamp", "iso"),
+    instant=(("timestamp", "@timestamp"), "iso_utc"),
     counts={
         "input": "input.inputTokenCount",
         "cached": "input.cacheReadInputTokenCount",

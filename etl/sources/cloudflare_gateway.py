@@ -2,8 +2,8 @@
 
 Rules (Cloudflare's API reference of `ai-gateway/gateways/{id}/logs`): `cached` is the gateway's own cache: the
 provider was not asked, and nothing is billed, although tokens are logged. How much of the input the provider took from
-its own cache is not logged, so the cost is an upper bound; nor is the tier. Failed calls have the status that the
-client got.
+its own cache is not logged, so the cost is an upper bound, unless the gateway counts Anthropic's input as Anthropic
+does, without the cache; nor is the tier logged. Failed calls have the status that the client got.
 """
 
 from __future__ import annotations

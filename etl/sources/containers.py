@@ -46,6 +46,9 @@ CONTAINERS = (
     # Anthropic Admin reports: a page of intervals, an interval of results.
     Container(Marks(has=("data",), any_of=("has_more", "next_page"), lacks=("object", "usage", "model")), ("data",)),
     Container(Marks(has=("starting_at", "ending_at", "results")), ("results",), ("starting_at", "ending_at")),
+    # Pages of gateways' and tracers' APIs: Langfuse's observations, Cloudflare's logs.
+    Container(Marks(has=("data",), any_of=("meta.totalItems", "meta.cursor"), lacks=("object", "usage")), ("data",)),
+    Container(Marks(has=("result", "result_info", "success")), ("result",)),
     # OpenTelemetry traces in OTLP JSON: resources, their scopes, their spans.
     Container(Marks(has=("resourceSpans",)), ("resourceSpans",)),
     Container(Marks(has=("scopeSpans",)), ("scopeSpans",)),
