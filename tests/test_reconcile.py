@@ -27,11 +27,11 @@ import zstandard
 from etl.cli import exit_code_of
 from etl.errors import UsageError
 from etl.framing import Input
-from etl.reconciling import Reconciliation, reconcile
+from etl.reconciling import Reconciliation, Tolerance, Witnesses, reconcile
 from etl.schema import polars_schema
-from etl.statements import Dimensions, Statement, combined
+from etl.statements import Dimensions, Statement, StatementFile, combined
+from etl.statements.files import read as read_statement
 from etl.statements.line_items import parse
-from etl.statements.openai_costs import read
 
 MINI = "gpt-4o-mini-2024-07-18"
 OLD_HEADER = (
@@ -413,10 +413,8 @@ def test_a_last_row_that_may_be_cut_short_is_refused(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"start_time,end_time,model,input_tokens\n", "unknown_format: is a usage export, not a bill; give it to"),
-        (b'{"id":"chatcmpl-1","object":"chat.completion"}\n', "unknown_format: is JSON, but no page of OpenAI's costs"),
-        (b'{"object":"organization.usage.completions.result"}', "unknown_format: is a usage export, not a bill"),
-        (b"a,b\n1,2\n", "unknown_format: its columns (a, b) are not those of OpenAI's cost export"),
+        (b'{"id":"chatcmpl-1","object":"chat.completion"}\n', "unknown_format: is JSON, but no page of OpenAI's"),
+        (b"a,b\n1,2\n", "unknown_format: its columns (a, b) are those of no bill"),
         (b"start_time,amount_value\n", "unknown_format: has no column amount_currency"),
         (b"start_time,amount_value,amount_value\n", "invalid_header: line 1 names the column 'amount_value' twice"),
         (b"", "empty_file: "),
@@ -483,6 +481,7 @@ def test_exports_that_bill_a_day_differently_are_refused_unless_their_projects_d
         ("priority | gpt-5, output", ("gpt-5", "priority", "output", "not_applicable")),
         ("Fast | gpt-5, output", ("gpt-5", "priority", "output", "not_applicable")),
         ("web search tool calls", (None, None, "web_search_calls", "not_applicable")),
+        ("assistants api | file search", (None, None, "file_search_calls", "not_applicable")),
         ("input_tokens", (None, None, "input", None)),
         ("whisper", ("whisper", "standard", None, None)),
         ("", (None, None, None, None)),
@@ -496,7 +495,6 @@ def test_a_line_item_says_what_it_says(text: str, said: tuple[str | None, ...]) 
     "text",
     [
         f"evals | {MINI}, input",
-        "assistants api | file search",
         "gpt-live-1, voice session",
         "gpt-4o, images",
         "gpt-image-1 image, audio input",
@@ -514,9 +512,21 @@ def test_a_model_without_direction_is_billed_by_its_unit() -> None:
     assert parse("whisper", "duration_seconds").meter == "transcription_seconds"
 
 
+def read(source: Input) -> StatementFile:
+    file = read_statement(source)
+    assert file is not None
+    return file
+
+
 def rollup(day: date, **values: Any) -> dict[str, Any]:
     usual = {"provider": "openai", "model": MINI, "tier": "standard", "meter": "input", "caching_status": "uncached"}
-    usual |= {"quantity": 1, "unit": "tokens", "price_status": "priced", "cost_usd": Decimal(1)}
+    usual |= {
+        "quantity": 1,
+        "context_over_tokens": 0,
+        "unit": "tokens",
+        "price_status": "priced",
+        "cost_usd": Decimal(1),
+    }
     row: dict[str, Any] = dict.fromkeys(polars_schema("rollups")) | usual | values
     if row["cost_usd"] is None:
         row["price_status"] = "unpriced_unknown_tier"
@@ -527,10 +537,11 @@ def held_against(
     tmp_path: Path, rows: list[dict[str, Any]], lines: list[Row], aliases: pl.DataFrame | None = None
 ) -> Reconciliation:
     statement: Statement = combined([read(Input("cost.csv", bill(tmp_path, lines)))])
-    return reconcile(pl.DataFrame(rows, schema=polars_schema("rollups")), statement, Decimal("0.01"), aliases)
+    return reconcile(pl.DataFrame(rows, schema=polars_schema("rollups")), statement, CENT, Witnesses(aliases))
 
 
 DAY = date(2025, 11, 22)
+CENT = Tolerance(Decimal("0.01"))
 
 
 def test_the_kinds_of_cache_writes_are_billed_as_one(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ Reading a provider's file is the business of one module beside this one; after i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
 from etl.errors import UsageError
 
+USAGE = "usage"
 # A bill may write 40 decimals, where Python's default context rounds to 28 digits; this one raises instead of rounding.
 EXACT = Context(prec=500, traps=[Inexact, InvalidOperation])
 
@@ -38,11 +39,15 @@ class StatementLine:
 
     Attributes:
         line_number: the physical line of the file on which it begins.
-        day: UTC day that it bills.
+        day: UTC day that it bills, or the first of them.
         amount_usd: exactly as written, up to the last decimal.
         quantity: in `quantity_unit`; None when the line does not say.
         line_item: the provider's own words; None when the bill is not grouped by them.
         project_id, organization_id: None when the line does not say.
+        kind: `usage`; or `credit`, `discount` or `tax`, which no usage is held against.
+        list_usd: what it would be without a discount, where the bill says so.
+        rounding_usd: how far the provider's own rounding may have moved the amount.
+        last_day: of a line that bills several days; None: `day` only.
     """
 
     statement_name: str
@@ -55,6 +60,10 @@ class StatementLine:
     project_id: str | None
     organization_id: str | None
     dimensions: Dimensions
+    kind: str = USAGE
+    list_usd: Decimal | None = None
+    rounding_usd: Decimal = Decimal(0)
+    last_day: date | None = None
 
     def content(self) -> tuple[object, ...]:
         """What makes two lines of two exports the same line."""
@@ -70,12 +79,14 @@ class StatementFile:
         provider: who bills.
         lines: those with an amount.
         days: the UTC days it covers, also those on which nothing is billed.
+        sha256: of its decompressed bytes.
     """
 
     name: str
     provider: str
     lines: tuple[StatementLine, ...]
     days: frozenset[date]
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,7 @@ class Statement:
         days: the days covered, also those on which nothing is billed.
         span: every day from the first to the last of each file, so that a day lost in between shows.
         repeated_lines: how many lines stood in a second file too, and were not counted again.
+        stretches: of a bill whose lines cover several days: each day -> the first of the days it is billed with.
     """
 
     provider: str
@@ -95,6 +107,11 @@ class Statement:
     days: frozenset[date]
     span: frozenset[date]
     repeated_lines: int
+    stretches: Mapping[date, date] = field(default_factory=dict)
+
+    def billed_on(self, day: date) -> date:
+        """The day under which a day is billed: itself, or the first of its stretch."""
+        return self.stretches.get(day, day)
 
 
 def combined(files: Sequence[StatementFile]) -> Statement:
@@ -103,6 +120,9 @@ def combined(files: Sequence[StatementFile]) -> Statement:
     Raises:
         UsageError: two files bill the same day of the same project with different lines, or cover no day at all.
     """
+    providers = sorted({file.provider for file in files})
+    if len(providers) > 1:
+        raise UsageError(f"these are bills of {' and '.join(providers)}: reconcile one provider at a time")
     lines: list[StatementLine] = []
     repeated = 0
     taken: dict[date, list[tuple[str, list[StatementLine]]]] = defaultdict(list)
@@ -124,7 +144,18 @@ def combined(files: Sequence[StatementFile]) -> Statement:
         names = ", ".join(file.name for file in files)
         raise UsageError(f"{names}: covers no day, so there is nothing to compare; export a range with days in it")
     days = frozenset(day for file in files for day in file.days)
-    return Statement(files[0].provider, tuple(files), tuple(lines), days, span, repeated)
+    return Statement(files[0].provider, tuple(files), tuple(lines), days, span, repeated, _stretches(lines))
+
+
+def _stretches(lines: Iterable[StatementLine]) -> dict[date, date]:
+    """The days that are billed together; days inside of one another's stretch make one."""
+    merged: list[tuple[date, date]] = []
+    for first, last in sorted({(line.day, line.last_day) for line in lines if line.last_day is not None}):
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return {first + timedelta(at): first for first, last in merged for at in range((last - first).days + 1)}
 
 
 def _by_day(lines: Iterable[StatementLine]) -> dict[date, list[StatementLine]]:

@@ -24,7 +24,13 @@ _DIRECTIONS = {
     "output": ("output", NOT_APPLICABLE),
 }
 # Fees that name no model.
-_FEES = {"web search tool calls": "web_search_calls"}
+_FEES = {
+    "web search tool calls": "web_search_calls",
+    "file search tool calls": "file_search_calls",
+    "assistants api | file search": "file_search_calls",
+    "code interpreter sessions": "code_interpreter_sessions",
+    "assistants api | code interpreter": "code_interpreter_sessions",
+}
 # A model without a direction (`whisper`) is billed by what its quantity counts.
 _METER_OF_UNIT = {
     "duration_seconds": "transcription_seconds",

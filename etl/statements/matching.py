@@ -26,7 +26,7 @@ _FINE_TUNED = re.compile(r"(ft:[^:]+):.*")
 
 
 class OurRow(NamedTuple):
-    """Usage of ours; its fields are columns of the table `rollups`."""
+    """Usage, ours or as the provider counts it; its fields are columns of the table `rollups`."""
 
     day: date
     model: str | None
@@ -36,6 +36,9 @@ class OurRow(NamedTuple):
     project_id: str | None
     priced_model: str | None
     unit: str
+    context_over_tokens: int
+    price_status: str | None
+    rate_usd_per_million: Decimal | None
     quantity: int
     cost_usd: Decimal | None
 
@@ -53,7 +56,9 @@ class Cell:
         ours_usd: None where nothing of ours is priced.
         theirs_usd: None where the bill has no line.
         ours_quantity, theirs_quantity: None where there is none, or the cell is over several meters.
+        counted_quantity: by the provider's usage export; None without one, or as above.
         unpriced: unit -> quantity of ours without a price.
+        rows, counts, lines: what stands here: our rows, the provider's count of usage, the lines of the bill.
     """
 
     day: date
@@ -65,7 +70,11 @@ class Cell:
     theirs_usd: Decimal | None = None
     ours_quantity: int | None = None
     theirs_quantity: Decimal | None = None
+    counted_quantity: int | None = None
     unpriced: Counter[str] = field(default_factory=Counter)
+    rows: list[OurRow] = field(default_factory=list)
+    counts: list[OurRow] = field(default_factory=list)
+    lines: list[StatementLine] = field(default_factory=list)
 
     @property
     def difference_usd(self) -> Decimal:
@@ -79,6 +88,7 @@ class Cell:
 
     def add_ours(self, row: OurRow) -> None:
         """Take in a row of ours."""
+        self.rows.append(row)
         if row.cost_usd is None:
             self.unpriced[row.unit] += row.quantity
         else:
@@ -86,8 +96,15 @@ class Cell:
         if "meter" not in self.over:
             self.ours_quantity = (self.ours_quantity or 0) + row.quantity
 
+    def add_count(self, row: OurRow) -> None:
+        """Take in a row of the provider's own count of usage."""
+        self.counts.append(row)
+        if "meter" not in self.over:
+            self.counted_quantity = (self.counted_quantity or 0) + row.quantity
+
     def add_theirs(self, line: StatementLine) -> None:
         """Take in a line of the bill."""
+        self.lines.append(line)
         self.theirs_usd = EXACT.add(self.theirs_usd or ZERO, line.amount_usd)
         if line.line_item:
             self.line_items.add(line.line_item)
@@ -107,6 +124,7 @@ class Cell:
             "difference_usd": self.difference_usd,
             "ours_quantity": self.ours_quantity,
             "theirs_quantity": self.theirs_quantity,
+            "counted_quantity": self.counted_quantity,
             "unpriced": "; ".join(f"{quantity} {unit}" for unit, quantity in sorted(self.unpriced.items())),
         }
 
@@ -133,6 +151,7 @@ def compared(
     lines: Iterable[StatementLine],
     grain: Sequence[str],
     aliases: Mapping[str, Set[str]],
+    counts: Iterable[OurRow] = (),
 ) -> list[Cell]:
     """Compare one day.
 
@@ -142,19 +161,23 @@ def compared(
         lines: theirs.
         grain: the dimensions that are compared.
         aliases: model name -> the snapshots it stood for on that day.
+        counts: the usage as the provider counts it.
     """
     bill = _Bill(day, grain, aliases)
     for line in lines:
         bill.cell_of(line).add_theirs(line)
-    only_ours: dict[tuple[str | None, ...], Cell] = {}
+    unbilled: dict[tuple[str | None, ...], Cell] = {}
+
+    def cell_for(row: OurRow) -> Cell:
+        values = dimensions_of(row)
+        key = tuple(values[name] for name in grain)
+        return bill.find(row) or unbilled.setdefault(key, _cell(day, grain, key))
+
     for row in rows:
-        cell = bill.find(row)
-        if cell is None:
-            values = dimensions_of(row)
-            key = tuple(values[name] for name in grain)
-            cell = only_ours.setdefault(key, _cell(day, grain, key))
-        cell.add_ours(row)
-    return sorted([*bill.all(), *only_ours.values()], key=Cell.order)
+        cell_for(row).add_ours(row)
+    for row in counts:
+        cell_for(row).add_count(row)
+    return sorted([*bill.all(), *unbilled.values()], key=Cell.order)
 
 
 def _cell(day: date, names: Sequence[str], values: Sequence[str | None]) -> Cell:

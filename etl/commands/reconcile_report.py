@@ -1,0 +1,206 @@
+"""What `costroll reconcile` says: coverage first, then each line that differs with its reason, then the sums."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from etl import display
+from etl.display import money
+from etl.manifest import Snapshot
+from etl.reconciling import DIMENSIONS, Cell, Reconciliation
+from etl.reconciling.counts import UsageCount
+from etl.reconciling.findings import total
+from etl.statements import Statement
+
+_DAYS_SHOWN = 5
+_DIMENSION_WORDS = {"caching_status": "caching status", "project_id": "project"}
+_MONEY_COLUMNS = ("ours_usd", "theirs_usd", "difference_usd")
+
+
+class Told(NamedTuple):
+    """A comparison, and what was compared."""
+
+    result: Reconciliation
+    statement: Statement
+    counts: UsageCount
+    snapshot: Snapshot
+    account: str | None
+
+
+def facts(told: Told) -> dict[str, Any]:
+    """Everything, for a program."""
+    statement, counts = told.statement, told.counts
+    return {
+        "statements": [one.name for one in statement.files],
+        "statement_sha256": [one.sha256 for one in statement.files],
+        "statement_lines": len(statement.lines),
+        "repeated_lines": statement.repeated_lines,
+        "usage_exports": list(counts.names),
+        "usage_export_sha256": list(counts.sha256s),
+        "provider": statement.provider,
+        "snapshot": told.snapshot.number,
+        "account": told.account,
+        **told.result.facts(),
+    }
+
+
+def as_json(told: Told) -> str:
+    """The facts as JSON; amounts are text, so that no reader rounds them."""
+    return json.dumps(display.plain(facts(told)), ensure_ascii=False, indent=2)
+
+
+def lines(told: Told, *, shows_all: bool) -> Iterator[str]:
+    """The report for a person."""
+    for label, text in header(told):
+        yield f"{label:<10} {display.printable(text)}"
+    result = told.result
+    shown = [
+        cell for cell in result.cells if shows_all or cell.difference_usd or cell.unpriced or result.findings_of(cell)
+    ]
+    if shown:
+        yield ""
+        yield from display.table(*table(result, shown))
+    if result.findings:
+        yield ""
+        yield from display.table(*classes(result))
+    yield ""
+    yield from totals(result)
+
+
+def header(told: Told) -> list[tuple[str, str]]:
+    """What was compared, and by what: label and text."""
+    result, statement = told.result, told.statement
+    found = result.coverage
+    covered = f"{len(statement.lines):,} lines, {found.days[0]} to {found.days[-1]}, {_days(statement.days, 0)}"
+    covered += f", {len(found.blank_days):,} of them blank" if found.blank_days else ""
+    if statement.repeated_lines:
+        covered += f"; {statement.repeated_lines:,} of them stand in two files and count once"
+    ours = f"snapshot {told.snapshot.number}, {statement.provider}: {len(found.our_days):,} of these days"
+    ours += f"; not compared: {_days(found.our_days_outside)} outside them" if found.our_days_outside else ""
+    ours += f"; not compared: {', '.join(found.other_providers)}" if found.other_providers else ""
+    missing = f"from ours: {_days(found.missing_from_ours)}; from the statement: {_days(found.missing_from_theirs)}"
+    said = [("statement", ", ".join(file.name for file in statement.files)), ("", covered), ("ours", ours)]
+    if told.counts.names:
+        said.append(("counts", ", ".join(told.counts.names)))
+        requests = f"{found.counted_requests:,} requests, ours {found.our_requests:,}"
+        said.append(("", f"{len(found.counted_days):,} of these days, {requests}"))
+    said.append(("missing", missing))
+    if found.filling_days:
+        said.append(("filling", f"{_days(found.filling_days)}: the provider may still add to them"))
+    if len(found.accounts) > 1:
+        held = ", ".join(account or "(no account)" for account in found.accounts)
+        said.append(("accounts", f"{len(found.accounts)} are compared together: {held}; --account ID takes one"))
+    grains = sorted(result.grains.items(), key=lambda item: (-len(item[1]), item[0]))
+    for at, (grain, days) in enumerate(grains):
+        said.append(("" if at else "grain", f"{_grain(grain)}: {_days(days, _DAYS_SHOWN if at else 0)}"))
+    return said if grains else [*said, ("grain", "no day has lines on both sides")]
+
+
+def _grain(dimensions: Sequence[str]) -> str:
+    return " × ".join(["day", *(_DIMENSION_WORDS.get(name, name) for name in dimensions)])
+
+
+def _days(days: Sequence[date] | frozenset[date], shown: int = _DAYS_SHOWN) -> str:
+    """How many days, and which, if they are few."""
+    if not days:
+        return "none" if shown else "0 days"
+    count = f"{len(days):,} {'day' if len(days) == 1 else 'days'}"
+    more = ", ..." if len(days) > shown else ""
+    return count + (f" ({', '.join(str(day) for day in sorted(days)[:shown])}{more})" if shown else "")
+
+
+def table(result: Reconciliation, cells: Sequence[Cell]) -> tuple[list[str], list[list[Any]]]:
+    """The columns and rows of these lines, without the dimensions that none of them has."""
+    kept = [at for at in range(len(DIMENSIONS)) if any(cell.values[at] for cell in cells)]
+    columns = ["day", *(DIMENSIONS[at] for at in kept), *_MONEY_COLUMNS, "note"]
+    rows = []
+    for cell in cells:
+        every = "*" if cell.is_understood else ""
+        values = [every if DIMENSIONS[at] in cell.over else cell.values[at] for at in kept]
+        note = _note(result, cell)
+        rows.append([cell.day, *values, cell.ours_usd, cell.theirs_usd, cell.difference_usd, note])
+    return columns, rows
+
+
+def _note(result: Reconciliation, cell: Cell) -> str:
+    """What the difference is, and why a side is empty, or not whole."""
+    not_billed = ", not billed" if cell.theirs_usd is None else ""
+    notes = [f"unpriced: {_unpriced(cell)}{not_billed}"] if cell.unpriced else []
+    notes += [f"{one.kind}: {one.evidence}" for one in result.findings_of(cell)]
+    return "; ".join(notes)
+
+
+def _unpriced(cell: Cell) -> str:
+    return ", ".join(f"{quantity:,} {unit}" for unit, quantity in sorted(cell.unpriced.items()))
+
+
+def classes(result: Reconciliation) -> tuple[list[str], list[list[Any]]]:
+    """The classes of difference: how often, on how many days, and the money."""
+    rows: list[list[Any]] = []
+    for kind, own in result.classes.items():
+        days = len({one.day for one in own})
+        accepted = "accepted" if kind in result.accepted else ""
+        rows.append([kind, len(own), days, total(one.amount_usd for one in own), accepted])
+    rows.append(["all", len(result.findings), len({one.day for one in result.findings}), result.difference_usd, ""])
+    columns = ["class", "findings", "days", "difference_usd", "note"]
+    if not result.accepted:
+        return columns[:-1], [row[:-1] for row in rows]
+    return columns, rows
+
+
+def totals(result: Reconciliation) -> list[str]:
+    """The last lines: sums and verdict."""
+    cells, beyond = result.cells, len(result.beyond)
+    agree = sum(not cell.difference_usd for cell in cells)
+    kinds = {
+        "unpriced": sum(bool(cell.unpriced) for cell in cells),
+        "not billed": sum(cell.theirs_usd is None and cell.has_ours for cell in cells),
+        "not in our logs": sum(cell.is_understood and not cell.has_ours for cell in cells),
+        "not understood": sum(not cell.is_understood for cell in cells),
+    }
+    named = "; ".join(f"{kind} {count:,}" for kind, count in kinds.items() if count)
+    unexplained = total(one.amount_usd.copy_abs() for one in result.findings if one.kind == "unexplained")
+    count = f"{beyond:,}" + (f", days {len(result.days_beyond):,}" if result.days_beyond else "")
+    return [
+        f"ours {money(result.ours_usd)} USD, theirs {money(result.theirs_usd)} USD; unexplained {money(unexplained)}",
+        f"{agree:,} of {len(cells):,} lines agree to the last digit" + (f"; {named}" if named else ""),
+        f"differences without their signs {money(result.absolute_usd)} USD; lines beyond the tolerance: {count}",
+        f"difference {money(result.difference_usd)} USD over {len(cells):,} lines: {_verdict(result)}",
+    ]
+
+
+def _verdict(result: Reconciliation) -> str:
+    tolerance = money(result.tolerance.usd, 0)
+    if result.tolerance.percent:
+        tolerance += f" or {result.tolerance.percent.normalize():f} %"
+    accepted = f"{money(result.open_usd)} USD of it not accepted, " if result.accepted else ""
+    verdict = f"{accepted}{'within' if result.total_holds else 'beyond'} the tolerance of {tolerance}"
+    if not result.total_holds or result.is_reconciled:
+        return verdict
+    lines_beyond = len(result.beyond)
+    what = f"{lines_beyond:,} {'line is' if lines_beyond == 1 else 'lines are'}"
+    if not lines_beyond:
+        count = len(result.days_beyond)
+        what = f"{count:,} {'day is' if count == 1 else 'days are'}"
+    return f"{verdict}, but {what} beyond it"
+
+
+def write_csv(file: Path, result: Reconciliation) -> None:
+    """Write every line, whatever is printed."""
+    rows = line_facts(result)
+    columns = list(rows[0]) if rows else ["day"]
+    text = display.csv_lines(columns, [list(found.values()) for found in rows])
+    file.write_text("".join(f"{line}\n" for line in text), encoding="utf-8")
+
+
+def line_facts(result: Reconciliation) -> list[dict[str, Any]]:
+    """Every line, flat, with the classes of its difference."""
+    found = []
+    for cell in result.cells:
+        kinds = sorted({one.kind for one in result.findings_of(cell)})
+        found.append({**cell.facts(), "classes": " ".join(kinds)})
+    return found
