@@ -24,6 +24,7 @@ from etl.decoding import Reading
 from etl.documents import by_first_line, pieces, place_of
 from etl.errors import InputRefused
 from etl.estimates.records import RecordOn, only_record, with_estimates
+from etl.estimates.streams import WITHOUT_USAGE, Chunks, OpenStreams, chunks_of
 from etl.framing import Chunk, Content, Input
 from etl.json_lines import JsonLinesReader
 from etl.json_values import Json, decode
@@ -66,6 +67,7 @@ class Part:
         rejects: the rejected ones, as far as known, in the table `rejects`.
         reasons: how many records met each (fate, reason).
         stored_bytes: how far its input had been read when it was cut; for who watches.
+        streams: the chunks of streamed answers, where those without usage are to be estimated.
         sequel: the part of those lines that lean on the lines before them, once these are known.
     """
 
@@ -77,6 +79,7 @@ class Part:
     blank_lines: int = 0
     formats: set[str] = field(default_factory=set)
     stored_bytes: int = 0
+    streams: list[Chunks] = field(default_factory=list)
     sequel: Callable[[Carrier], Part] | None = None
 
 
@@ -115,7 +118,7 @@ def read_inputs(
 
     with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
         waiting: deque[Future[Part] | End] = deque()
-        carriers: dict[int, Carrier] = {}
+        running: dict[int, _Running] = {}
         try:
             for index, source in enumerate(inputs, first_index):
                 content = Content(source, content_bytes_max)
@@ -124,12 +127,12 @@ def read_inputs(
                     for task in _tasks(content, reading, reader, index):
                         waiting.append(pool.submit(_placed, task, content.stored_bytes))
                         while len(waiting) > threads + 1:
-                            yield from _results(waiting.popleft(), carriers)
+                            yield from _results(waiting.popleft(), running, reading)
                 except InputRefused as error:
                     refusal = error
                 waiting.append(End(index, content, refusal))
             while waiting:
-                yield from _results(waiting.popleft(), carriers)
+                yield from _results(waiting.popleft(), running, reading)
         finally:
             for left in waiting:
                 if isinstance(left, Future):
@@ -142,16 +145,33 @@ def _placed(task: Callable[[], Part], stored_bytes: int) -> Part:
     return part
 
 
-def _results(item: Future[Part] | End, carriers: dict[int, Carrier]) -> Iterator[Part | End]:
-    """What came of a piece of work; lines that lean on earlier ones are completed here, where all come in order."""
+class _Running:
+    """What is carried through the lines of one input."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.carrier, self.streams = Carrier(), OpenStreams(reading)
+
+
+def _results(item: Future[Part] | End, running: dict[int, _Running], reading: Reading) -> Iterator[Part | End]:
+    """What came of a piece of work; what leans on earlier lines is completed here, where all come in order."""
     if isinstance(item, End):
-        carriers.pop(item.input_index, None)
+        index = item.input_index
+        for estimates in running.pop(index, _Running(reading)).streams.closed():
+            # These chunks have been told as excluded; now they stand for their streams.
+            withdrawn = Counter({("excluded", WITHOUT_USAGE): -estimates.height})
+            rejects = _rejects([], lambda _: iter(()))
+            yield Part(
+                index, *_candidates([estimates], index), rejects, withdrawn, stored_bytes=item.content.stored_bytes
+            )
         yield item
         return
     part = item.result()
     yield part
+    through = running.setdefault(part.input_index, _Running(reading))
+    for chunks in part.streams:
+        through.streams.take(*chunks)
     if part.sequel is not None:
-        sequel = part.sequel(carriers.setdefault(part.input_index, Carrier()))
+        sequel = part.sequel(through.carrier)
         sequel.stored_bytes = part.stored_bytes
         yield sequel
 
@@ -253,10 +273,11 @@ def _judged(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
     """Judge raw rows, and sort out the candidates, the rejected and the excluded."""
     reasons: Counter[tuple[str, str]] = Counter((fate, reason) for _, fate, reason in read.decided)
     rejected = [(number, reason) for number, fate, reason in read.decided if fate == "rejected"]
-    candidates, formats = [], set()
+    candidates, formats, streams = [], set(), []
     for raw in read.raws:
         judged = judge(raw.frame, raw.shape, reading, origin.dialect)
         judged = with_estimates(judged, raw.shape, reading, origin.record_on)
+        streams.append(chunks_of(judged, raw.shape, reading, origin.record_on))
         formats.add(raw.shape.source.name)
         fated = judged.filter(pl.col("fate").is_not_null())
         if fated.height:
@@ -265,21 +286,19 @@ def _judged(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
                 if fate == "rejected":
                     rejected.append((number, reason))
             judged = judged.filter(pl.col("fate").is_null())
-        candidates.append(
-            judged.drop("fate", "reason").with_columns(
-                day=pl.col("occurred_at").dt.date(), input_index=pl.lit(origin.input_index, pl.Int64)
-            )
-        )
-    whole = pl.concat(candidates, how="diagonal") if candidates else pl.DataFrame()
-    return Part(
-        origin.input_index,
-        compact(whole) if whole.height else {},
-        whole.height,
-        _rejects(sorted(rejected), origin.places),
-        reasons,
-        read.blank_lines,
-        formats,
-    )
+        candidates.append(judged)
+    by_day, rows = _candidates(candidates, origin.input_index)
+    rejects = _rejects(sorted(rejected), origin.places)
+    return Part(origin.input_index, by_day, rows, rejects, reasons, read.blank_lines, formats, streams=streams)
+
+
+def _candidates(judged: Sequence[pl.DataFrame], index: int) -> tuple[dict[date, pl.DataFrame], int]:
+    """Judged rows without a fate by day, compacted, and how many they are."""
+    if not any(frame.height for frame in judged):
+        return {}, 0
+    whole = pl.concat(judged, how="diagonal").drop("fate", "reason")
+    day, input_index = pl.col("occurred_at").dt.date(), pl.lit(index, pl.Int64)
+    return compact(whole.with_columns(day=day, input_index=input_index)), whole.height
 
 
 def _rejects(rejected: list[tuple[int, str]], places: Places) -> pl.DataFrame:

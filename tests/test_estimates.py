@@ -18,6 +18,8 @@ import pytest
 import small_vocabulary
 from nights import MINI, NOON, chat, costroll, costroll_process, rows_of, write_jsonl
 
+from etl import framing
+from etl.estimates import streams
 from etl.estimates.images import image_tokens, tiles
 from etl.estimates.rules import Counting
 from etl.vocabularies import FOLDER_VARIABLE, VOCABULARIES, Vocabularies
@@ -236,6 +238,78 @@ def test_daily_costs_tell_what_rests_on_estimates(tmp_path: Path) -> None:
     assert "0.000213150000" in ran.out and "0.000003150000" in ran.out
 
 
+def chunk(request_id: str, content: str | None = None, **changes: Any) -> dict[str, Any]:
+    """A line of a gateway that logs each chunk of a stream."""
+    choices = [{"index": 0, "delta": {} if content is None else {"content": content}, "finish_reason": None}]
+    said = {"id": request_id, "object": "chat.completion.chunk", "created": NOON, "model": MINI, "choices": choices}
+    return {"chunk": said | changes}
+
+
+END = [{"index": 0, "delta": {}, "finish_reason": "stop"}]
+USAGE = {"prompt_tokens": 8, "completion_tokens": 2}
+PIECES = [{"request": REQUEST} | chunk("a", "Hi"), chunk("a", " there"), chunk("a", "!"), chunk("a", choices=END)]
+
+
+def test_a_stream_without_its_usage_chunk_is_counted_as_a_whole(tmp_path: Path) -> None:
+    """Two streams, their chunks mixed; the request stands with the first of each. One is cut off after a word."""
+    cut = [{"request": REQUEST} | chunk("b", "Hi"), chunk("b", " there")]
+    lines = [PIECES[0], cut[0], *PIECES[1:3], cut[1], PIECES[3]]
+    log = write_jsonl(tmp_path / "app.jsonl", lines)
+
+    ran = costroll("run", "--warehouse", tmp_path / "warehouse", "--estimate-tokens", log)
+
+    assert ran.closure == "read 6 = accepted 2 + duplicate 0 + conflict 0 + excluded 4 + rejected 0"
+    columns = ("request_id", "input_uncached_tokens", "output_tokens", "line_number", "is_estimated")
+    assert rows_of(tmp_path / "warehouse", "usage", *columns) == [("a", 9, 3, 6, True), ("b", 9, 2, 5, True)]
+    assert costroll("run", "--warehouse", tmp_path / "warehouse", log).closure.startswith("read 0 =")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [*PIECES, chunk("a", choices=[], usage=USAGE)],
+        [*PIECES, chat("a", prompt=8, completion=2)],
+        [chunk("a", choices=[], usage=USAGE), *PIECES],
+    ],
+    ids=["its own", "assembled", "before"],
+)
+def test_a_stream_that_tells_its_usage_is_not_estimated(tmp_path: Path, lines: list[dict[str, Any]]) -> None:
+    assert counted(tmp_path, *lines) == [("a", 8, 2, False)]
+
+
+def test_a_stream_that_is_logged_twice_or_without_its_request_stays_without_usage(tmp_path: Path) -> None:
+    twice = [*PIECES, *PIECES]
+    bare = [chunk("b", "Hi"), chunk("b", choices=END)]
+    log = write_jsonl(tmp_path / "app.jsonl", [*twice, *bare])
+
+    ran = costroll("run", "--warehouse", tmp_path / "warehouse", "--estimate-tokens", log)
+
+    assert ran.closure == "read 10 = accepted 0 + duplicate 0 + conflict 0 + excluded 10 + rejected 0"
+
+
+def test_streams_are_counted_early_when_many_chunks_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that was counted and then tells its usage is not counted, and one that goes on is not whole."""
+    monkeypatch.setattr(streams, "HELD_CHUNKS_MAX", 1)
+    monkeypatch.setattr(framing, "CHUNK_BYTES", 500)
+    again = [line | {"chunk": line["chunk"] | {"id": "c"}} for line in PIECES]
+    told = [line | {"chunk": line["chunk"] | {"id": "b"}} for line in PIECES]
+    lines = [*PIECES, *told, *again, chunk("b", choices=[], usage=USAGE), chunk("c", "!")]
+    assert counted(tmp_path, *lines) == [("a", 9, 3, True), ("b", 8, 2, False)]
+
+
+CALLS = [
+    {"tool_calls": [{"index": 0, "function": {"name": "get", "arguments": ""}}]},
+    {"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]},
+    {"tool_calls": [{"index": 0, "function": {"arguments": "}"}}]},
+]
+
+
+def test_tool_calls_of_a_stream_are_put_together(tmp_path: Path) -> None:
+    """ "get" is 1, "{" and "}" 2."""
+    lines = [chunk("a", choices=[{"index": 0, "delta": delta, "finish_reason": None}]) for delta in CALLS]
+    assert counted(tmp_path, {"request": REQUEST} | lines[0], *lines[1:]) == [("a", 9, 3, True)]
+
+
 def png(width: int, height: int) -> str:
     head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", width, height)
     return "data:image/png;base64," + base64.b64encode(head).decode()
@@ -318,12 +392,19 @@ def test_the_text_goes_nowhere(tmp_path: Path) -> None:
     canary = "CANARY-the-patient-said"
     request = {"messages": [{"role": "user", "name": canary, "content": canary}], "tools": [{"x": canary}]}
     answer = [{"index": 0, "message": {"role": "assistant", "content": canary}}]
-    records = [call("a", request, choices=answer), call("b", request, choices=answer, created=None), call("c", request)]
+    said = [{"index": 0, "delta": {"content": canary}}]
+    stream = [{"request": request} | chunk("e", canary), chunk("e", choices=said)]
+    records = [
+        *stream,
+        call("a", request, choices=answer),
+        call("b", request, choices=answer, created=None),
+        call("c", request),
+    ]
     log = write_jsonl(tmp_path / "app.jsonl", [*records, chat("a"), call("d", request, model="o3", choices=answer)])
 
     ran = costroll("run", "--json", "--warehouse", tmp_path / "warehouse", "--estimate-tokens", log, with_database=True)
 
-    assert ran.said["estimated"] == 1  # of "a" reported usage stands
+    assert ran.said["estimated"] == 2  # "c" and the stream; of "a" reported usage stands
     assert canary not in ran.out + ran.err
     for path in (tmp_path / "warehouse").rglob("*"):
         if path.is_file() and not path.is_symlink():

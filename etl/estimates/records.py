@@ -36,10 +36,13 @@ def with_estimates(judged: pl.DataFrame, shape: Shape, reading: Reading, record_
         return judged
     rows = []
     for number in judged.filter(pl.col("reason") == "missing_usage")["line_number"]:
-        record = record_on(number)
-        row = _estimated_row(record, shape, reading, number) if record is not None else None
+        line = record_on(number)
+        record = recognised(line, shape, reading) if line is not None else None
+        if line is None or record is None:
+            continue
+        row = estimated_row(record, shape, reading, request_of(record, shape), record_at(record, shape.place), line)
         if row is not None:
-            rows.append(row)
+            rows.append(row | {"line_number": number})
     if not rows:
         return judged
     again = judged_estimates(rows, shape, reading)
@@ -63,23 +66,35 @@ def judged_estimates(rows: list[dict[str, Any]], shape: Shape, reading: Reading)
     return judged.with_columns(is_estimated=pl.lit(True), input_cached_tokens=pl.lit(None, pl.Int64))
 
 
-def _estimated_row(line: Json, shape: Shape, reading: Reading, number: int) -> dict[str, Any] | None:
+def recognised(line: Json, shape: Shape, reading: Reading) -> Json | None:
+    """A line's record of that shape, with what was JSON text on the way taken apart."""
     found = recognise(line, reading.only)
-    if found.shape != shape:
-        return None
-    record = found.record
-    answer = record_at(record, shape.place)
+    return found.record if found.shape == shape else None
+
+
+def estimated_row(
+    record: Json, shape: Shape, reading: Reading, request: Json | None, answer: Json, whole: Json | None = None
+) -> dict[str, Any] | None:
+    """A record's raw row with an estimate for usage; None where that cannot be told. `line_number` is to be set.
+
+    Args:
+        record: it, as `recognised` gives it.
+        shape: what it is.
+        reading: the options.
+        request: what was asked, if the log has it.
+        answer: what was answered, as a whole.
+        whole: the record as it was logged, if that is another; for its fingerprint.
+    """
     assert reading.vocabularies is not None
     try:
-        counts = _counted(record, answer, shape, reading.vocabularies)
+        counts = _counted(request, answer, shape, reading.vocabularies)
     except NotCountable:
         return None
-    return taken_row(shape, with_usage(record, shape, counts), number, line)
+    return taken_row(shape, with_usage(record, shape, counts), 0, whole or record)
 
 
-def _counted(record: Json, answer: Json, shape: Shape, vocabularies: Vocabularies) -> tuple[int, int]:
+def _counted(request: Json | None, answer: Json, shape: Shape, vocabularies: Vocabularies) -> tuple[int, int]:
     """The tokens of the request and of the answer."""
-    request = request_of(record, shape)
     if request is None:
         raise NotCountable
     counting = Counting(vocabularies, answer.get("model"))
