@@ -12,7 +12,8 @@ from etl.decoding import Reading
 from etl.framing import Content, Input, readable
 from etl.history import History
 from etl.inputs import Found
-from etl.reading import End, Part, read_inputs
+from etl.parts import Part
+from etl.reading import End, read_inputs
 from etl.run_report import InputReport, Options
 from etl.spool import Spool
 

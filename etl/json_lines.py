@@ -51,12 +51,13 @@ class JsonLinesReader:
         self._chunk = ChunkQuery()
         self._plans: dict[tuple[Shape, ...], Plan | None] = {}
 
-    def read(self, chunk: Chunk, known_shapes: list[Shape]) -> ChunkRead:
+    def read(self, chunk: Chunk, known_shapes: list[Shape], sample: bytes | None = None) -> ChunkRead:
         """Read every record of a chunk.
 
         Args:
             chunk: whole lines.
             known_shapes: the shapes met so far in this input; those met here are added, and make later chunks fast.
+            sample: lines to learn shapes from where none is known; None takes the first of the chunk.
         """
         self._shapes = known_shapes
         if chunk.is_overlong:
@@ -64,7 +65,7 @@ class JsonLinesReader:
         if chunk.data[:1] in (b"\n", b"\r", b" ", b"\t") and not chunk.data.strip(WHITE_SPACE):
             return ChunkRead(blank_lines=chunk.lines)  # a file may be padded with very many
         if not self._shapes:
-            self._sniff(chunk.data)
+            self._sniff(chunk.data if sample is None else sample)
         plan = self._plan()
         # DuckDB passes over a byte order mark at the start of what it is given, wherever in the input that is.
         is_plain = not chunk.data.startswith(UTF8_BOM) and not may_hold_overlong_line(chunk.data)

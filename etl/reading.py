@@ -7,80 +7,33 @@ the inputs and their lines, whatever the threads do.
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import date
-from functools import cache
-
-import polars as pl
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import zip_longest
+from typing import NamedTuple
 
 from etl.carrying import Carrier
-from etl.cells import Dialect
 from etl.csv_rows import CsvRead
 from etl.cutting import csv_reads, joined, opened
 from etl.decoding import Reading
 from etl.documents import by_first_line, pieces, place_of
 from etl.errors import InputRefused
-from etl.estimates.records import RecordOn, only_record, with_estimates
-from etl.estimates.streams import WITHOUT_USAGE, Chunks, OpenStreams, chunks_of
+from etl.estimates.records import only_record
+from etl.estimates.streams import OpenStreams
 from etl.framing import Chunk, Content, Input
 from etl.json_lines import JsonLinesReader
 from etl.json_values import Json, decode
-from etl.judging import judge
 from etl.lines import Lines
+from etl.parts import Origin, Part, estimates_part, part_of, parts_together
 from etl.raw_rows import ChunkRead, Raw, raw_frame, take_value
-from etl.schema import polars_schema
 from etl.shapes import Shape
-from etl.spool import compact
 
-# Byte offset, byte length and SHA-256 of lines, by line number.
-Places = Callable[[Sequence[int]], Iterator[tuple[int, int, str]]]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a stretch of records comes from.
-
-    Attributes:
-        input_index: which input.
-        dialect: how its cells are written.
-        places: where its lines are.
-        record_on: the one record on a line, decoded once more.
-    """
-
-    input_index: int
-    dialect: Dialect
-    places: Places
-    record_on: RecordOn = lambda _: None
-
-
-@dataclass
-class Part:
-    """A stretch of one input, judged.
-
-    Attributes:
-        input_index: which input.
-        candidates: the records without a fate so far, by day, as `etl.spool.compact` leaves them.
-        candidate_rows: how many they are.
-        rejects: the rejected ones, as far as known, in the table `rejects`.
-        reasons: how many records met each (fate, reason).
-        stored_bytes: how far its input had been read when it was cut; for who watches.
-        streams: the chunks of streamed answers, where those without usage are to be estimated.
-        sequel: the part of those lines that lean on the lines before them, once these are known.
-    """
-
-    input_index: int
-    candidates: dict[date, pl.DataFrame]
-    candidate_rows: int
-    rejects: pl.DataFrame
-    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
-    blank_lines: int = 0
-    formats: set[str] = field(default_factory=set)
-    stored_bytes: int = 0
-    streams: list[Chunks] = field(default_factory=list)
-    sequel: Callable[[Carrier], Part] | None = None
+SMALL_BYTES = 1 << 20
+# So many small inputs are read at once: enough that what each call costs counts for little.
+GATHERED_BYTES, GATHERED_MAX = 8 << 20, 512
 
 
 @dataclass
@@ -117,32 +70,74 @@ def read_inputs(
         return found
 
     with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
-        waiting: deque[Future[Part] | End] = deque()
+        waiting: deque[_Awaited] = deque()
+        gathered: list[_Small] = []
         running: dict[int, _Running] = {}
+
+        def send_gathered() -> None:
+            if gathered:
+                task = partial(_together, tuple(gathered), reading, reader)
+                waiting.append(_Awaited(pool.submit(task), [one.end for one in gathered]))
+                gathered.clear()
+
         try:
             for index, source in enumerate(inputs, first_index):
-                content = Content(source, content_bytes_max)
-                refusal = None
+                end = End(index, Content(source, content_bytes_max))
                 try:
-                    for task in _tasks(content, reading, reader, index):
-                        waiting.append(pool.submit(_placed, task, content.stored_bytes))
+                    for task in _tasks(end.content, reading, reader, index):
+                        if isinstance(task, Chunk):
+                            gathered.append(_Small(task, end))
+                            continue
+                        send_gathered()
+                        waiting.append(_Awaited(pool.submit(_placed, task, end.content.stored_bytes)))
                         while len(waiting) > threads + 1:
                             yield from _results(waiting.popleft(), running, reading)
                 except InputRefused as error:
-                    refusal = error
-                waiting.append(End(index, content, refusal))
+                    end.refusal = error
+                if not gathered or gathered[-1].end is not end:
+                    send_gathered()
+                    waiting.append(_Awaited(None, [end]))
+                elif sum(len(one.chunk.data) for one in gathered) >= GATHERED_BYTES or len(gathered) == GATHERED_MAX:
+                    send_gathered()
+                while len(waiting) > threads + 1:
+                    yield from _results(waiting.popleft(), running, reading)
+            send_gathered()
             while waiting:
                 yield from _results(waiting.popleft(), running, reading)
         finally:
             for left in waiting:
-                if isinstance(left, Future):
-                    left.cancel()
+                if left.parts:
+                    left.parts.cancel()
 
 
-def _placed(task: Callable[[], Part], stored_bytes: int) -> Part:
+class _Small(NamedTuple):
+    """An input that is read together with others: all its lines, and its end."""
+
+    chunk: Chunk
+    end: End
+
+
+class _Awaited(NamedTuple):
+    """What a thread works on: parts, and the ends that follow each of them or stand alone."""
+
+    parts: Future[list[Part]] | None
+    ends: Sequence[End] = ()
+
+
+def _placed(task: Callable[[], Part], stored_bytes: int) -> list[Part]:
     part = task()
     part.stored_bytes = stored_bytes
-    return part
+    return [part]
+
+
+def _together(gathered: Sequence[_Small], reading: Reading, reader: Callable[[], JsonLinesReader]) -> list[Part]:
+    chunks = [(one.end.input_index, one.chunk) for one in gathered]
+    parts = parts_together(chunks, reader(), reading) if len(chunks) > 1 else None
+    if parts is None:
+        parts = [_line_task(chunk, [], reading, reader, index)() for index, chunk in chunks]
+    for part, one in zip(parts, gathered, strict=True):
+        part.stored_bytes = one.end.content.stored_bytes
+    return parts
 
 
 class _Running:
@@ -152,34 +147,29 @@ class _Running:
         self.carrier, self.streams = Carrier(), OpenStreams(reading)
 
 
-def _results(item: Future[Part] | End, running: dict[int, _Running], reading: Reading) -> Iterator[Part | End]:
+def _results(item: _Awaited, running: dict[int, _Running], reading: Reading) -> Iterator[Part | End]:
     """What came of a piece of work; what leans on earlier lines is completed here, where all come in order."""
-    if isinstance(item, End):
-        index = item.input_index
-        for estimates in running.pop(index, _Running(reading)).streams.closed():
-            # These chunks have been told as excluded; now they stand for their streams.
-            withdrawn = Counter({("excluded", WITHOUT_USAGE): -estimates.height})
-            rejects = _rejects([], lambda _: iter(()))
-            yield Part(
-                index, *_candidates([estimates], index), rejects, withdrawn, stored_bytes=item.content.stored_bytes
-            )
-        yield item
-        return
-    part = item.result()
-    yield part
-    through = running.setdefault(part.input_index, _Running(reading))
-    for chunks in part.streams:
-        through.streams.take(*chunks)
-    if part.sequel is not None:
-        sequel = part.sequel(through.carrier)
-        sequel.stored_bytes = part.stored_bytes
-        yield sequel
+    for part, end in zip_longest(item.parts.result() if item.parts else (), item.ends):
+        if part is not None:
+            yield part
+            through = running.setdefault(part.input_index, _Running(reading))
+            for chunks in part.streams:
+                through.streams.take(*chunks)
+            if part.sequel is not None:
+                sequel = part.sequel(through.carrier)
+                sequel.stored_bytes = part.stored_bytes
+                yield sequel
+        if end is not None:
+            index, stored_bytes = end.input_index, end.content.stored_bytes
+            for estimates in running.pop(index, _Running(reading)).streams.closed():
+                yield estimates_part(estimates, index, stored_bytes)
+            yield end
 
 
 def _tasks(
     content: Content, reading: Reading, reader: Callable[[], JsonLinesReader], index: int
-) -> Iterator[Callable[[], Part]]:
-    """Cut an input into pieces of work, in order.
+) -> Iterator[Callable[[], Part] | Chunk]:
+    """Cut an input into pieces of work, in order; small JSON lines are given as they are, to be read with others.
 
     Raises:
         InputRefused: it cannot be read, or not to its end.
@@ -190,7 +180,12 @@ def _tasks(
     elif found.kind == "json_lines":
         shapes: list[Shape] = []
         for chunk in content.chunks(found.head, found.rest, found.start):
-            yield _line_task(chunk, shapes, reading, reader, index)
+            is_whole = content.sha256 != "" and chunk.first_line == 1  # the hash is there when all has been read
+            is_small = len(chunk.data) <= SMALL_BYTES and not chunk.is_overlong
+            if is_whole and is_small and reading.vocabularies is None:  # who estimates looks at single lines again
+                yield chunk
+            else:
+                yield _line_task(chunk, shapes, reading, reader, index)
     else:
         for read in csv_reads(content, found, reading.only):
             yield _csv_task(read, reading, index)
@@ -203,9 +198,9 @@ def _line_task(
         read = reader().read(chunk, shapes)
         if chunk.is_overlong:
             place = (chunk.offset, chunk.content_length, chunk.sha256 or "")
-            return _part(read, reading, Origin(index, "json", lambda _: iter([place])))
+            return part_of(read, reading, Origin(index, "json", lambda _: iter([place])))
         lines = cache(lambda: Lines(chunk))
-        return _part(
+        return part_of(
             read,
             reading,
             Origin(
@@ -225,7 +220,7 @@ def _csv_task(read: CsvRead, reading: Reading, index: int) -> Callable[[], Part]
             line = read.lines[number]
             yield line.place()
 
-    return lambda: _part(read, reading, Origin(index, "csv", places))
+    return lambda: part_of(read, reading, Origin(index, "csv", places))
 
 
 def _document_tasks(text: str, start: int, reading: Reading, index: int) -> Iterator[Callable[[], Part]]:
@@ -253,60 +248,6 @@ def _document_tasks(text: str, start: int, reading: Reading, index: int) -> Iter
             begin_there = by_line[number]
             return only_record(begin_there[0].text.encode()) if len(begin_there) == 1 else None
 
-        return _part(read, reading, Origin(index, "json", places, record_on))
+        return part_of(read, reading, Origin(index, "json", places, record_on))
 
     yield task
-
-
-def _part(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
-    """Judge raw rows, but for those that lean on earlier lines, which are left to a sequel."""
-    leaning = [raw for raw in read.raws if raw.shape.source.leans_on_earlier_lines]
-    if not leaning:
-        return _judged(read, reading, origin)
-    others = [raw for raw in read.raws if not raw.shape.source.leans_on_earlier_lines]
-    part = _judged(ChunkRead(others, read.decided, read.blank_lines), reading, origin)
-    part.sequel = lambda carrier: _judged(ChunkRead(carrier.filled(leaning)), reading, origin)
-    return part
-
-
-def _judged(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
-    """Judge raw rows, and sort out the candidates, the rejected and the excluded."""
-    reasons: Counter[tuple[str, str]] = Counter((fate, reason) for _, fate, reason in read.decided)
-    rejected = [(number, reason) for number, fate, reason in read.decided if fate == "rejected"]
-    candidates, formats, streams = [], set(), []
-    for raw in read.raws:
-        judged = judge(raw.frame, raw.shape, reading, origin.dialect)
-        judged = with_estimates(judged, raw.shape, reading, origin.record_on)
-        streams.append(chunks_of(judged, raw.shape, reading, origin.record_on))
-        formats.add(raw.shape.source.name)
-        fated = judged.filter(pl.col("fate").is_not_null())
-        if fated.height:
-            for fate, reason, number in fated.select("fate", "reason", "line_number").rows():
-                reasons[fate, reason] += 1
-                if fate == "rejected":
-                    rejected.append((number, reason))
-            judged = judged.filter(pl.col("fate").is_null())
-        candidates.append(judged)
-    by_day, rows = _candidates(candidates, origin.input_index)
-    rejects = _rejects(sorted(rejected), origin.places)
-    return Part(origin.input_index, by_day, rows, rejects, reasons, read.blank_lines, formats, streams=streams)
-
-
-def _candidates(judged: Sequence[pl.DataFrame], index: int) -> tuple[dict[date, pl.DataFrame], int]:
-    """Judged rows without a fate by day, compacted, and how many they are."""
-    if not any(frame.height for frame in judged):
-        return {}, 0
-    whole = pl.concat(judged, how="diagonal").drop("fate", "reason")
-    day, input_index = pl.col("occurred_at").dt.date(), pl.lit(index, pl.Int64)
-    return compact(whole.with_columns(day=day, input_index=input_index)), whole.height
-
-
-def _rejects(rejected: list[tuple[int, str]], places: Places) -> pl.DataFrame:
-    schema = polars_schema("rejects")
-    names = ("line_number", "byte_offset", "byte_length", "fate", "reason", "line_sha256")
-    numbers = [number for number, _ in rejected]
-    rows = [
-        (number, offset, length, "rejected", reason, digest)
-        for (number, reason), (offset, length, digest) in zip(rejected, places(numbers) if numbers else (), strict=True)
-    ]
-    return pl.DataFrame(rows, schema={name: schema[name] for name in names}, orient="row")

@@ -18,7 +18,8 @@ from etl.decoding import Reading
 from etl.framing import Input
 from etl.json_lines import JsonLinesReader
 from etl.meters import QUANTITY_COLUMNS
-from etl.reading import Part, read_inputs
+from etl.parts import Part
+from etl.reading import read_inputs
 from fuzz.target import scratch
 
 NOW = damage.NOW

@@ -28,6 +28,7 @@ ROOMS = [
     ["claims", "decoding"],
     ["json_lines", "judging"],
     ["estimates"],
+    ["parts"],
     ["csv_rows"],
     ["cutting"],
     ["quantities", "ledger"],

@@ -51,7 +51,11 @@ def prices_for(item: Item, book: RateBook) -> Iterator[Price]:
             yield Price("tier_differs", rate.rate_usd_per_million, _row("the rate", rate))
     for rate in rates:
         if rate.tier == key.tier and not is_in_force(rate, key.day) and rate.rate_usd_per_million != ours:
-            yield Price("missing_or_outdated_rate", rate.rate_usd_per_million, _row("a rate that was not in force that day,", rate))
+            yield Price(
+                "missing_or_outdated_rate",
+                rate.rate_usd_per_million,
+                _row("a rate that was not in force that day,", rate),
+            )
 
 
 def _row(what: str, rate: Rate) -> str:

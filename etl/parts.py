@@ -1,0 +1,199 @@
+"""Parts: stretches of an input, or a handful of small inputs, judged and sorted out."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from etl.carrying import Carrier
+from etl.cells import Dialect
+from etl.decoding import Reading
+from etl.estimates.records import RecordOn, with_estimates
+from etl.estimates.streams import WITHOUT_USAGE, Chunks, chunks_of
+from etl.framing import Chunk
+from etl.json_lines import SNIFF_LINES, JsonLinesReader
+from etl.judging import judge
+from etl.lines import Lines
+from etl.raw_rows import ChunkRead
+from etl.schema import polars_schema
+from etl.spool import compact
+
+_DAY = pl.col("occurred_at").dt.date()
+_NO_CANDIDATES = pl.DataFrame(schema={"line_number": pl.Int64})
+
+# Byte offset, byte length and SHA-256 of lines, by line number.
+Places = Callable[[Sequence[int]], Iterator[tuple[int, int, str]]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a stretch of records comes from.
+
+    Attributes:
+        input_index: which input.
+        dialect: how its cells are written.
+        places: where its lines are.
+        record_on: the one record on a line, decoded once more.
+    """
+
+    input_index: int
+    dialect: Dialect
+    places: Places
+    record_on: RecordOn = lambda _: None
+
+
+@dataclass
+class Part:
+    """A stretch of one input, judged.
+
+    Attributes:
+        input_index: which input.
+        candidates: the records without a fate so far, by day, as `etl.spool.compact` leaves them.
+        candidate_rows: how many they are.
+        rejects: the rejected ones, as far as known, in the table `rejects`.
+        reasons: how many records met each (fate, reason).
+        stored_bytes: how far its input had been read when it was cut; for who watches.
+        streams: the chunks of streamed answers, where those without usage are to be estimated.
+        sequel: the part of those lines that lean on the lines before them, once these are known.
+    """
+
+    input_index: int
+    candidates: dict[date, pl.DataFrame]
+    candidate_rows: int
+    rejects: pl.DataFrame
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    blank_lines: int = 0
+    formats: set[str] = field(default_factory=set)
+    stored_bytes: int = 0
+    streams: list[Chunks] = field(default_factory=list)
+    sequel: Callable[[Carrier], Part] | None = None
+
+
+def part_of(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
+    """Judge raw rows, but for those that lean on earlier lines, which are left to a sequel."""
+    leaning = [raw for raw in read.raws if raw.shape.source.leans_on_earlier_lines]
+    if not leaning:
+        return _whole_part(read, reading, origin)
+    others = [raw for raw in read.raws if not raw.shape.source.leans_on_earlier_lines]
+    part = _whole_part(ChunkRead(others, read.decided, read.blank_lines), reading, origin)
+    part.sequel = lambda carrier: _whole_part(ChunkRead(carrier.filled(leaning)), reading, origin)
+    return part
+
+
+def estimates_part(estimates: pl.DataFrame, index: int, stored_bytes: int) -> Part:
+    """The estimates of an input's streams; their chunks have been told as excluded, and now stand for their streams."""
+    withdrawn = Counter({("excluded", WITHOUT_USAGE): -estimates.height})
+    candidates = estimates.drop("fate", "reason").with_columns(day=_DAY, input_index=pl.lit(index, pl.Int64))
+    by_day = compact(candidates) if candidates.height else {}
+    return Part(
+        index, by_day, candidates.height, _rejects([], lambda _: iter(())), withdrawn, stored_bytes=stored_bytes
+    )
+
+
+def parts_together(chunks: Sequence[tuple[int, Chunk]], reader: JsonLinesReader, reading: Reading) -> list[Part] | None:
+    """Read and judge several small inputs at once, which takes hardly longer than one of them.
+
+    Args:
+        chunks: the index of each input, and all its lines; none is overlong.
+        reader: what reads them.
+        reading: how.
+
+    Returns:
+        A part for each input, the candidates of all in the first; or None where lines lean on earlier ones, or some are
+        blank and nobody counted whose they are.
+    """
+    first_lines = np.cumsum([1, *(chunk.lines for _, chunk in chunks)])
+    data = b"".join(chunk.data if chunk.data.endswith(b"\n") else chunk.data + b"\n" for _, chunk in chunks)
+    apart = max(1, len(chunks) // SNIFF_LINES)
+    sample = b"".join(chunk.data.split(b"\n", 1)[0] + b"\n" for _, chunk in chunks[::apart])
+    read = reader.read(Chunk(data, 1, 0, len(data), int(first_lines[-1]) - 1), [], sample)
+    if read.blank_lines or any(raw.shape.source.leans_on_earlier_lines for raw in read.raws):
+        return None
+    judged = _judged(read, reading, Origin(-1, "json", lambda _: iter(())))
+    whose = np.searchsorted(first_lines, judged.candidates["line_number"].to_numpy(), side="right") - 1
+    indexes = np.array([index for index, _ in chunks])
+    candidates = judged.candidates.with_columns(
+        line_number=pl.col("line_number") - pl.Series(first_lines[whose] - 1), input_index=pl.Series(indexes[whose])
+    )
+    fated: list[list[tuple[int, str, str]]] = [[] for _ in chunks]
+    for number, fate, reason in judged.fated:
+        at = bisect_right(first_lines, number) - 1
+        fated[at].append((number - int(first_lines[at]) + 1, fate, reason))
+    formats: list[set[str]] = [set() for _ in chunks]
+    for raw in read.raws:
+        numbers = raw.frame["line_number"].to_numpy()
+        for at in np.unique(np.searchsorted(first_lines, numbers, side="right") - 1).tolist():
+            formats[at].add(raw.shape.source.name)
+    rows = np.bincount(whose, minlength=len(chunks)).tolist()
+    parts = [
+        Part(index, {}, rows[at], _rejects(fated[at], Lines(chunk).places), _reasons(fated[at]), 0, formats[at])
+        for at, (index, chunk) in enumerate(chunks)
+    ]
+    parts[0].candidates = compact(candidates) if candidates.height else {}
+    return parts
+
+
+@dataclass
+class _Judged:
+    """What became of raw rows.
+
+    Attributes:
+        candidates: those without a fate so far.
+        fated: the line, fate and reason of the others, in the order of lines.
+        streams: the chunks of streamed answers.
+    """
+
+    candidates: pl.DataFrame
+    fated: list[tuple[int, str, str]]
+    streams: list[Chunks]
+
+
+def _judged(read: ChunkRead, reading: Reading, origin: Origin) -> _Judged:
+    fated, candidates, streams = list(read.decided), [_NO_CANDIDATES], []
+    for raw in read.raws:
+        judged = judge(raw.frame, raw.shape, reading, origin.dialect)
+        judged = with_estimates(judged, raw.shape, reading, origin.record_on)
+        streams.append(chunks_of(judged, raw.shape, reading, origin.record_on))
+        others = judged.filter(pl.col("fate").is_not_null())
+        if others.height:
+            fated += others.select("line_number", "fate", "reason").rows()
+            judged = judged.filter(pl.col("fate").is_null())
+        candidates.append(judged.drop("fate", "reason").with_columns(day=_DAY))
+    return _Judged(pl.concat(candidates, how="diagonal"), sorted(fated), streams)
+
+
+def _whole_part(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
+    judged = _judged(read, reading, origin)
+    candidates = judged.candidates.with_columns(input_index=pl.lit(origin.input_index, pl.Int64))
+    return Part(
+        origin.input_index,
+        compact(candidates) if candidates.height else {},
+        candidates.height,
+        _rejects(judged.fated, origin.places),
+        _reasons(judged.fated),
+        read.blank_lines,
+        {raw.shape.source.name for raw in read.raws},
+        streams=judged.streams,
+    )
+
+
+def _reasons(fated: Iterable[tuple[int, str, str]]) -> Counter[tuple[str, str]]:
+    return Counter((fate, reason) for _, fate, reason in fated)
+
+
+def _rejects(fated: Iterable[tuple[int, str, str]], places: Places) -> pl.DataFrame:
+    schema = polars_schema("rejects")
+    names = ("line_number", "byte_offset", "byte_length", "fate", "reason", "line_sha256")
+    rejected = [(number, reason) for number, fate, reason in fated if fate == "rejected"]
+    numbers = [number for number, _ in rejected]
+    rows = [
+        (number, offset, length, "rejected", reason, digest)
+        for (number, reason), (offset, length, digest) in zip(rejected, places(numbers) if numbers else (), strict=True)
+    ]
+    return pl.DataFrame(rows, schema={name: schema[name] for name in names}, orient="row")
