@@ -16,7 +16,8 @@ from etl.decoding import Reading
 from etl.errors import UsageError
 from etl.framing import Input
 from etl.meters import METER_BY_NAME, QUANTITY_COLUMNS
-from etl.reading import End, Part, read_inputs
+from etl.parts import Part
+from etl.reading import End, read_inputs
 from etl.schema import polars_schema
 from etl.statements.matching import OurRow
 
