@@ -13,12 +13,13 @@ import polars as pl
 
 from etl.sources.base import Source, cache_writes, count, is_http_failure, reported, said, text
 from etl.sources.marks import Marks
-from etl.sources.providers import provider_named, without_vendor
+from etl.sources.providers import provider_named, vendor_of, without_vendor
 
 _BODY = "response!.body!"
 _USAGE = f"{_BODY}.usage"
 _PROMPT = (f"{_USAGE}.prompt_tokens_details", f"{_USAGE}.input_tokens_details")
 _COMPLETION = (f"{_USAGE}.completion_tokens_details", f"{_USAGE}.output_tokens_details")
+_PROVIDER = pl.coalesce(provider_named(text("provider")), vendor_of(text("model")))
 _CACHE = count("cached") + count("cache_write")
 _IS_OUTSIDE = (
     pl.when(reported("total"))
@@ -34,12 +35,12 @@ SOURCE = Source(
     '"gpt-4o-mini-2024-07-18","req_units":1400,"res_units":110,"cost":0.018,"response_status_code":200,'
     '"cache_status":"MISS","response":{"body":{"usage":{"prompt_tokens":1400,"completion_tokens":110,'
     '"total_tokens":1510,"prompt_tokens_details":{"cached_tokens":1280}},"service_tier":"default"}}}',
-    provider=provider_named(text("provider")),
-    marks=Marks(has=("ai_model", "ai_org", "created_at"), any_of=("req_units", "res_units", "response")),
+    provider=_PROVIDER,
+    marks=Marks(any_of=("ai_model", "ai_org", "req_units")),
     texts={
         "request_id": f"{_BODY}.id",
         "log": "id",
-        "model": "ai_model",
+        "model": ("ai_model", f"{_BODY}.model"),
         "provider": "ai_org",
         "tier": (f"{_BODY}.service_tier", f"{_USAGE}.service_tier"),
         "workflow_id": "trace_id",
@@ -63,7 +64,7 @@ SOURCE = Source(
     quantities={
         "input_uncached_tokens": count("units_in") - _INSIDE,
         "input_cached_tokens": pl.col("count:cached"),
-        **cache_writes(text("provider") == "anthropic"),
+        **cache_writes(_PROVIDER == "anthropic"),
         "audio_input_uncached_tokens": count("audio_input"),
         "output_tokens": count("completion") - count("audio_output"),
         "audio_output_tokens": count("audio_output"),
