@@ -129,6 +129,7 @@ def create(
     rating.install(con)
     for file in _view_files():
         engine.create_view(con, file.name.removesuffix(".sql"))
+    con.execute(engine.sql("attributed_between"))
     _comment(con)
 
 

@@ -183,6 +183,13 @@ class RetentionSection:
 
 
 @dataclass(frozen=True)
+class AttributionSection:
+    """Who is behind an API key, user, workflow, project or account."""
+
+    mapping: str | None = key(TEXT, None, "The mapping file; relative to the settings file. `--mapping` beats it.")
+
+
+@dataclass(frozen=True)
 class SettingsFile:
     """The sections of one settings file; all defaults where there is none.
 
@@ -194,6 +201,7 @@ class SettingsFile:
     run: RunSection = RunSection()
     alert: AlertSection = AlertSection()
     retention: RetentionSection = RetentionSection()
+    attribution: AttributionSection = AttributionSection()
 
     def inputs(self) -> tuple[str, ...]:
         """The paths of `[run] inputs`, from the folder of the file where they are relative.

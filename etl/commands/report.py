@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from etl.commands.attributing import by_of, by_options, tell_expired
 from etl.commands.options import Settings, with_settings
+from etl.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from etl.manifest import Snapshot
 
 # Report -> what it shows; the query is sql/reports/<report>.sql.
 REPORTS = {
@@ -23,6 +28,8 @@ REPORTS = {
     "periods": "by the month in which it is booked",
     "quarantine": "what was set aside, where and why",
 }
+# With --by: report -> the query in sql/reports/by.
+GRAINS_BY = {"costs": "keys", "days": "days", "models": "models"}
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
@@ -31,8 +38,17 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--since", type=_DAY, metavar="DAY", help="From this UTC day on.")
 @click.option("--until", type=_DAY, metavar="DAY", help="Up to this UTC day, itself included.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), help="How to print it. [default: table]")
+@by_options
 @with_settings
-def command(settings: Settings, name: str, since: Any, until: Any, form: str | None) -> None:
+def command(
+    settings: Settings,
+    name: str,
+    since: Any,
+    until: Any,
+    form: str | None,
+    by: str | None,
+    mapping: Path | None,
+) -> None:
     """Show what the published days cost.
 
     NAME is costs (by day, model, tier and caching status), days, models, unpriced, doubtful, periods or quarantine.
@@ -41,20 +57,45 @@ def command(settings: Settings, name: str, since: Any, until: Any, form: str | N
     Example:
         costroll report
         costroll report models --since 2025-06-01 --until 2025-06-30 --format csv
+        costroll report --by api_key
+        costroll report days --by team --mapping keys.csv
     """
-    from etl import analyst, display
+    from etl import display
     from etl.commands.published import published
+
+    snapshot = published(settings)
+    if by is None:
+        columns, rows = _plain(snapshot, name, since, until)
+    else:
+        columns, rows = _by(snapshot, settings, name, since, until, by, mapping)
+    form = form or ("json" if settings.json else "table")
+    write = {"table": display.table, "csv": display.csv_lines, "json": display.json_lines}[form]
+    for line in write(columns, rows):
+        click.echo(line)
+    if form == "table" and "cost_usd" in columns:
+        click.echo(_total(columns, rows))
+
+
+def _plain(snapshot: Snapshot, name: str, since: Any, until: Any) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+    from etl import analyst
     from etl.engine import sql
 
     chosen = _chosen("rollups" if name == "periods" else "net_rollups", since, until)
-    answer = analyst.query(published(settings), f"{chosen}\n{sql(f'reports/{name}')}")
-    rows = list(answer.rows)
-    form = form or ("json" if settings.json else "table")
-    write = {"table": display.table, "csv": display.csv_lines, "json": display.json_lines}[form]
-    for line in write(answer.columns, rows):
-        click.echo(line)
-    if form == "table" and "cost_usd" in answer.columns:
-        click.echo(_total(answer.columns, rows))
+    answer = analyst.query(snapshot, f"{chosen}\n{sql(f'reports/{name}')}")
+    return answer.columns, list(answer.rows)
+
+
+def _by(
+    snapshot: Snapshot, settings: Settings, name: str, since: Any, until: Any, by: str, mapping: Path | None
+) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+    from etl import attribution
+
+    if name not in GRAINS_BY:
+        raise UsageError(f"--by goes with {', '.join(GRAINS_BY)}, not with {name}")
+    first, last = (given.date() if given else None for given in (since, until))
+    found = attribution.report(snapshot, GRAINS_BY[name], by_of(settings, by, mapping), first, last)
+    tell_expired(snapshot, settings, since, until, found.expired_usd)
+    return found.columns, found.rows
 
 
 def _chosen(relation: str, since: Any, until: Any) -> str:

@@ -1,0 +1,149 @@
+"""Costs by API key, user, workflow or a tag of the mapping file: computed from the records, equal to the rollups.
+
+Grain: the relation `attributed` has the rows of the macro attributed_between, with what is asked for as `key`.
+What no longer has records, names nobody or is not in the mapping has no key, and `note` says which it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from etl import analyst
+from etl.catalogue import literal
+from etl.engine import sql
+from etl.errors import IntegrityError, UsageError
+from etl.manifest import Snapshot
+from etl.mapping import DIMENSIONS, Mapping
+
+EXPIRED = "records expired"
+UNMAPPED = "not in the mapping"
+_EVER = "DATE '0001-01-01'"
+_NEVER = "DATE '9999-12-31'"
+# What the rollups know themselves, so that nothing of it is lost when records expire.
+_KEPT = ("project", "account")
+
+
+@dataclass(frozen=True)
+class By:
+    """What costs are told apart by.
+
+    Attributes:
+        name: one of `etl.mapping.DIMENSIONS`, or a tag of the mapping.
+        mapping: the mapping file; None where there is none.
+    """
+
+    name: str
+    mapping: Mapping | None = None
+
+    @property
+    def is_tag(self) -> bool:
+        """Whether it is a tag of the mapping."""
+        return self.name not in DIMENSIONS
+
+    @property
+    def dimension(self) -> str:
+        """What of a record decides it."""
+        return self.mapping.dimension if self.is_tag and self.mapping else self.name
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is neither."""
+        tags = self.mapping.tags if self.mapping else ()
+        if self.is_tag and self.name not in tags:
+            where = (
+                f"the tags of {self.mapping.path}: {', '.join(tags)}" if self.mapping else "no mapping file is given"
+            )
+            raise UsageError(f"--by {self.name!r}: there are {', '.join(DIMENSIONS)}, and {where}")
+
+
+def days_between(since: date | None, until: date | None) -> tuple[str, str]:
+    """Both ends of the chosen days as SQL: the first, inclusive, and the one after the last, exclusive."""
+    return (f"DATE '{since}'" if since else _EVER), (f"(DATE '{until}' + 1)::DATE" if until else _NEVER)
+
+
+def attributed(by: By, since: date | None, until: date | None) -> str:
+    """The text of a common table expression `attributed`, to stand after WITH."""
+    from_day, to_day = days_between(since, until)
+    column = DIMENSIONS[by.dimension]
+    is_lost = "false" if by.dimension in _KEPT else "a.is_expired"
+    key, joined = f"a.{column}", ""
+    unmapped = ""
+    if by.is_tag and by.mapping:
+        key = "t.value"
+        joined = f"LEFT JOIN tags AS t ON t.key = a.{column} AND a.day >= t.starts_on AND a.day < t.ends_before"
+        unmapped = f"WHEN t.value IS NULL THEN {literal(UNMAPPED)}"
+    return f"""
+        {_tags(by)}attributed AS (
+            SELECT a.*, {key} AS key, CASE
+                WHEN {is_lost} THEN {literal(EXPIRED)}
+                WHEN a.{column} IS NULL THEN {literal(f"records name no {by.dimension}")}
+                {unmapped}
+            END AS note
+            FROM attributed_between({from_day}, {to_day}) AS a {joined}
+        )"""  # noqa: S608  # nothing but names of ours, dates and quoted literals is put in
+
+
+def _tags(by: By) -> str:
+    if not by.is_tag or not by.mapping:
+        return ""
+    at = by.mapping.tags.index(by.name)
+    rows = ", ".join(
+        f"({literal(line.key)}, DATE '{line.starts_on}', DATE '{line.ends_before}', "
+        + (f"{literal(value)})" if (value := line.values[at]) is not None else "NULL)")
+        for line in by.mapping.lines
+    )
+    rows = rows or "(NULL, NULL, NULL, NULL)"
+    return f"tags(key, starts_on, ends_before, value) AS (VALUES {rows}),"
+
+
+@dataclass(frozen=True)
+class Attributed:
+    """A report by key.
+
+    Attributes:
+        columns: their names; the key's is what it was asked by.
+        rows: with Decimals for money.
+        expired_usd: how much of it belongs to days whose records are gone.
+    """
+
+    columns: list[str]
+    rows: list[list[Any]]
+    expired_usd: Decimal
+
+
+def report(snapshot: Snapshot, grain: str, by: By, since: date | None, until: date | None) -> Attributed:
+    """Costs by key at one of the grains of sql/reports/by.
+
+    Raises:
+        IntegrityError: the sum is not that of the rollups of the same days.
+    """
+    text = f"WITH {attributed(by, since, until)}\n{sql(f'reports/by/{grain}')}"
+    answer = analyst.query(snapshot, text)
+    rows = [list(row) for row in answer.rows]
+    cost, note = answer.columns.index("cost_usd"), answer.columns.index("note")
+    require_total(snapshot, since, until, [row[cost] for row in rows])
+    expired = sum((row[cost] or Decimal(0) for row in rows if row[note] == EXPIRED), Decimal(0))
+    return Attributed([by.name if name == "key" else name for name in answer.columns], rows, expired)
+
+
+def require_total(snapshot: Snapshot, since: date | None, until: date | None, costs: Sequence[Decimal | None]) -> None:
+    """Hold the parts against the whole.
+
+    Raises:
+        IntegrityError: they do not add up to what `net_rollups` says of these days.
+    """
+    from_day, to_day = days_between(since, until)
+    whole = analyst.query(
+        snapshot,
+        f"SELECT coalesce(sum(cost_usd), 0)::DECIMAL(38, 12) FROM net_rollups "  # noqa: S608
+        f"WHERE day >= {from_day} AND day < {to_day}",
+    )
+    [[total]] = list(whole.rows)
+    parts = sum((cost for cost in costs if cost is not None), Decimal(0))
+    if parts != total:
+        raise IntegrityError(
+            f"the parts add up to {parts} USD and the rollups of the same days to {total}; run `costroll verify`"
+        )
