@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WAREHOUSE := warehouse/demo
 
-.PHONY: help install demo test test-oracle test-mutation test-faults test-kill test-race test-disk test-flips fuzz check format bench clean test-histories
+.PHONY: help install demo test test-oracle test-month test-mutation test-faults test-kill test-race test-disk test-flips fuzz check format bench clean test-histories
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: install ## Run the tests
 
 test-oracle: install ## Compare 200,000 damaged records with the independent oracle (minutes)
 	COSTROLL_ORACLE_RECORDS=200000 COSTROLL_ORACLE_SEEDS="1" $(BIN)/python -m pytest -q tests/test_against_oracle.py
+
+test-month: install ## Reconcile a month of 300,000 requests with six planted causes (minutes)
+	COSTROLL_MONTH_REQUESTS=300000 $(BIN)/python -m pytest -q -s --durations=3 tests/test_reconciled_month.py
 
 test-histories: install ## Run HISTORIES=200 new histories of 50 steps against a model (hours)
 	COSTROLL_HISTORIES=$(or $(HISTORIES),200) $(BIN)/python -m pytest -q tests/test_warehouse_histories.py

@@ -173,5 +173,16 @@ def witnesses_of(snapshot: Snapshot, read: Read, account: str | None) -> Witness
         table("aliases"),
         table("rates"),
         read_counts(read.usage_exports, statement.provider),
-        repeats(usage, statement.provider, account),
+        repeats(usage, statement.provider, account, _input_names(snapshot)),
     )
+
+
+def _input_names(snapshot: Snapshot) -> dict[str, str]:
+    """SHA-256 of an input -> the name it was read under."""
+    import polars as pl
+
+    files = snapshot.files("inputs")
+    if not files:
+        return {}
+    inputs = pl.read_parquet(files, glob=False, columns=["input_sha256", "input_name"]).drop_nulls()
+    return dict(inputs.rows())

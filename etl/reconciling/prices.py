@@ -111,7 +111,7 @@ def _given(cell: Cell, items: Sequence[Item]) -> Iterator[Finding]:
     if given and given == given.to_integral_value():
         amount = items[0].worth(int(given))
         unit = items[0].unit
-        yield Finding("complimentary", cell, amount, f"the bill has {given:,f} {unit} at 0", int(given), unit)
+        yield Finding("complimentary", cell, amount, f"the bill has {int(given):,} {unit} at 0", int(given), unit)
 
 
 def _named(cell: Cell, items: Sequence[Item], left: Decimal, book: RateBook) -> Finding:

@@ -84,7 +84,7 @@ def _duplicates(items: Sequence[Item], repeated: Sequence[Repeat]) -> Iterator[F
         if fits:
             item = fits[0]
             item.left -= one.quantity
-            evidence = f"{one.quantity:,} {item.unit} of file {one.input_sha256[:12]} stand in another file too"
+            evidence = f"{one.quantity:,} {item.unit} of {one.input_name} stand in another file too"
             yield finding(item, "duplicates", one.quantity, evidence)
 
 

@@ -8,7 +8,7 @@ are the same, so their content hash is.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -26,8 +26,7 @@ class Repeat(NamedTuple):
     """A quantity that stands in two files.
 
     Attributes:
-        input_sha256: of the file that repeats.
-        copies: calls of it that are repeated.
+        input_name: of the file that repeats, as it was read.
     """
 
     day: date
@@ -37,15 +36,16 @@ class Repeat(NamedTuple):
     caching_status: str
     project_id: str | None
     quantity: int
-    input_sha256: str
+    input_name: str
 
 
-def repeats(usage_files: Sequence[Path], provider: str, account: str | None) -> list[Repeat]:
+def repeats(usage_files: Sequence[Path], provider: str, account: str | None, names: Mapping[str, str]) -> list[Repeat]:
     """Find what files that are copies of others add.
 
     Args:
         usage_files: of the days compared.
         provider, account: whose usage; None is any account.
+        names: SHA-256 of an input -> its name.
     """
     if not usage_files:
         return []
@@ -66,7 +66,7 @@ def repeats(usage_files: Sequence[Path], provider: str, account: str | None) -> 
         place=pl.int_range(pl.len()).over("content_hash", "input_sha256"),
     )
     extra = ranked.filter(pl.col("input_sha256").is_in(list(copies)), pl.col("place") < pl.col("originals"))
-    return _by_meter(extra)
+    return _by_meter(extra, names)
 
 
 def _copies(few: pl.DataFrame) -> list[str]:
@@ -100,12 +100,12 @@ def _partners(few: pl.DataFrame, copies: Sequence[str]) -> list[str]:
     return few.filter(pl.col("content_hash").is_in(contents.to_list()))["input_sha256"].unique().to_list()
 
 
-def _by_meter(extra: pl.DataFrame) -> list[Repeat]:
+def _by_meter(extra: pl.DataFrame, names: Mapping[str, str]) -> list[Repeat]:
     found = []
     for column, meter, status in QUANTITY_COLUMNS:
         sums = extra.group_by(*_GROUP, "input_sha256").agg(pl.col(column).sum()).filter(pl.col(column) != 0)
         found += [
-            Repeat(day, model, tier, meter, status, project, quantity, digest)
+            Repeat(day, model, tier, meter, status, project, quantity, names.get(digest, digest))
             for day, model, tier, project, digest, quantity in sums.rows()
         ]
     return found
