@@ -52,8 +52,8 @@ SEARCH_USD = Decimal("0.01")
 # Every tenth request of a service is in a batch.
 BATCH_EVERY = 10
 
-CHOICES = ((FOUR_O_MINI, "standard"), (FOUR_ONE, "standard"), (FOUR_ONE_MINI, "standard"), (O3, "standard"), (O3, "flex"),
-           (O4_MINI, "standard"), (O4_MINI, "flex"), (FOUR_ONE, "priority"))  # fmt: skip
+CHOICES = ((FOUR_O_MINI, "standard"), (FOUR_ONE, "standard"), (FOUR_ONE_MINI, "standard"), (O3, "standard"),
+           (O3, "flex"), (O4_MINI, "standard"), (O4_MINI, "flex"), (FOUR_ONE, "priority"))  # fmt: skip
 COST_HEADER = (
     "start_time,end_time,start_time_iso,end_time_iso,amount_value,amount_currency,quantity,quantity_unit,line_item,"
     "user_id,api_key_id,project_id,organization_id,project_name,organization_name,user_email,api_source"
@@ -210,7 +210,7 @@ def line(call: Call) -> str:
 def body(call: Call) -> dict[str, object]:
     uncached, cached, output = call.tokens
     tier = "default" if call.tier in ("standard", "batch") else call.tier
-    usage = {"prompt_tokens": uncached + cached, "completion_tokens": output, "total_tokens": uncached + cached + output,
+    usage = {"prompt_tokens": uncached + cached, "completion_tokens": output, "total_tokens": sum(call.tokens),
              "prompt_tokens_details": {"cached_tokens": cached}}  # fmt: skip
     return {"id": f"chatcmpl-{call.number}", "object": "chat.completion", "created": call.at, "model": call.model,
             "service_tier": tier, "metadata": {"project_id": call.project}, "usage": usage}  # fmt: skip

@@ -54,6 +54,14 @@ def _tolerance(context: click.Context, parameter: click.Parameter, texts: Sequen
 @click.option(
     "--csv", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write all lines there."
 )
+@click.option(
+    "--out",
+    "folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write summary, lines, findings, rates to add and one HTML page there.",
+)
+@click.option("--summary", is_flag=True, help="Print ten lines only.")
 @with_settings
 def command(
     settings: Settings,
@@ -63,6 +71,8 @@ def command(
     accept: tuple[str, ...],
     shows_all: bool,
     file: Path | None,
+    folder: Path | None,
+    summary: bool,
 ) -> int:
     """Compare the published costs with the provider's bill, and name every difference.
 
@@ -74,7 +84,7 @@ def command(
     \b
     Example:
       costroll reconcile cost_2025-11-01_2025-12-01.csv --tolerance 0.05
-      costroll reconcile cost_*.csv completions_usage_*.csv --tolerance 1% --accept complimentary
+      costroll reconcile cost_*.csv completions_usage_*.csv --tolerance 1% --accept complimentary --out close/2025-11
     """
     from etl.commands import reconcile_report
     from etl.commands.published import published
@@ -92,10 +102,14 @@ def command(
     told = reconcile_report.Told(result, read.statement, witnesses.counts, snapshot, account)
     if file is not None:
         reconcile_report.write_csv(file, result)
+    if folder is not None:
+        from etl.commands import reconcile_files
+
+        reconcile_files.write_all(folder, told)
     if settings.json:
         click.echo(reconcile_report.as_json(told))
     else:
-        for line in reconcile_report.lines(told, shows_all=shows_all):
+        for line in reconcile_report.summary(told) if summary else reconcile_report.lines(told, shows_all=shows_all):
             click.echo(line)
     return 0 if result.is_reconciled else 7
 

@@ -17,6 +17,7 @@ from etl.reconciling.findings import total
 from etl.statements import Statement
 
 _DAYS_SHOWN = 5
+_CLASSES_SHOWN = 5
 _DIMENSION_WORDS = {"caching_status": "caching status", "project_id": "project"}
 _MONEY_COLUMNS = ("ours_usd", "theirs_usd", "difference_usd")
 
@@ -69,6 +70,31 @@ def lines(told: Told, *, shows_all: bool) -> Iterator[str]:
         yield from display.table(*classes(result))
     yield ""
     yield from totals(result)
+
+
+def summary(told: Told) -> list[str]:
+    """Ten lines at most: the verdict, the sums, what was compared, and the classes with the most money."""
+    result, found = told.result, told.result.coverage
+    largest = sorted(
+        ((total(one.amount_usd for one in own), kind, len(own)) for kind, own in result.classes.items()),
+        key=lambda one: (-one[0].copy_abs(), one[1]),
+    )
+    shown = [f"  {kind} {money(amount)} USD in {count:,} findings" for amount, kind, count in largest[:_CLASSES_SHOWN]]
+    if len(largest) > _CLASSES_SHOWN:
+        rest = largest[_CLASSES_SHOWN:]
+        left = money(total(amount for amount, _, _ in rest))
+        shown.append(f"  {', '.join(kind for _, kind, _ in rest)}: {left} USD together")
+    days = f"{len(found.our_days):,} of {len(found.days):,} days are in our logs"
+    days += f", {len(found.counted_days):,} in usage exports" if told.counts.names else ""
+    days += f"; {len(found.filling_days):,} still filling" if found.filling_days else ""
+    grain = max(result.grains, key=lambda one: len(result.grains[one]), default=None)
+    return [
+        f"{'reconciles' if result.is_reconciled else 'does not reconcile'}: {totals(result)[-1]}",
+        totals(result)[0],
+        f"{told.statement.provider}, {found.days[0]} to {found.days[-1]}: {days}",
+        f"compared by {_grain(grain) if grain is not None else 'nothing: no day has lines on both sides'}",
+        *shown,
+    ]
 
 
 def header(told: Told) -> list[tuple[str, str]]:

@@ -43,6 +43,7 @@ class Finding:
         quantity, unit: the usage that makes it; None where there is none.
         values: of `DIMENSIONS`, where they are finer than the cell's.
         is_carried: a timing item: the next statement should hold the other side of it.
+        implied_rate: the unit price in USD per million that the bill implies, where our card has none like it.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Finding:
     unit: str | None = None
     values: tuple[str | None, ...] | None = None
     is_carried: bool = False
+    implied_rate: Decimal | None = None
 
     @property
     def day(self) -> date:
@@ -71,6 +73,7 @@ class Finding:
             "amount_usd": self.amount_usd,
             "evidence": self.evidence,
             "is_carried": self.is_carried,
+            "implied_usd_per_million": self.implied_rate,
         }
 
 

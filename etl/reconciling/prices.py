@@ -165,8 +165,8 @@ def _price(cell: Cell, item: Item, left: Decimal, book: RateBook) -> Finding:
             return found("long_context_band", f"{band:,} {item.unit} of it at the rate of the band above", band)
         if (implied := _implied(billed, quantity)) is not None:
             ours = "we have none" if item.rate is None or item.cost_usd is None else f"ours is {_money(item.rate)}"
-            word = f"the bill implies {_money(implied)} USD per million {item.unit}, {ours}; {_proposal(item, implied)}"
-            return found("missing_or_outdated_rate", word)
+            word = f"the bill implies {_money(implied)} USD per million {item.unit}, {ours}"
+            return replace(found("missing_or_outdated_rate", word), implied_rate=implied)
     if item.cost_usd is None or item.rate is None:
         return found("missing_or_outdated_rate", "we have no rate for it, and the bill implies none exactly")
     return found("unexplained", f"no rate gives {_money(billed)} USD for {quantity:,} {item.unit}")
@@ -203,12 +203,6 @@ def _implied(billed: Decimal, quantity: int) -> Decimal | None:
     per_million = (EXACT.multiply(billed, PER_MILLION) / quantity).quantize(MILLIONTH)
     exact = EXACT.multiply(per_million, Decimal(quantity)) == EXACT.multiply(billed, PER_MILLION)
     return per_million if exact and per_million >= 0 else None
-
-
-def _proposal(item: Item, rate: Decimal) -> str:
-    key = item.key
-    row = (key.model, key.tier, key.meter, key.caching_status, 0, key.day, "", f"{rate.normalize():f}")
-    return "to add: " + ",".join(map(str, row))
 
 
 def _money(amount: Decimal) -> str:
