@@ -284,7 +284,7 @@ def test_an_invoice_of_the_whole_stretch_is_compared_as_a_whole(root: Path, tmp_
 
 
 def test_the_band_of_long_prompts_is_told_from_a_new_price(tmp_path: Path) -> None:
-    """gpt-5.4 costs 2.5 per million, 5 above 272,000 tokens of prompt. An aggregate does not show which prompts were long.
+    """gpt-5.4 costs 2.5 per million, 5 above 272,000 tokens of prompt; an aggregate does not show which were long.
 
     1,000,000 tokens are 2.50 at the lower rate. Billed 3.75: 500,000 of them at 5. Billed 5: all of them.
     """
