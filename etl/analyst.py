@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import polars as pl
 
 from etl import catalogue, durable, engine, statement_filter
 from etl.errors import StorageError, UsageError
@@ -149,6 +150,22 @@ def query(
         raise
     description = con.description or []
     return Answer([item[0] for item in description], [str(item[1]) for item in description], _rows(con, budget))
+
+
+def frame(snapshot: Snapshot, sql_text: str) -> pl.DataFrame:
+    """The result of a query of ours over exactly the files of one snapshot, as one frame.
+
+    Raises:
+        UsageError: there is not enough memory for it.
+        StorageError: a file cannot be read.
+    """
+    con = _pinned(snapshot, None, None)
+    try:
+        with _explained():
+            found: pl.DataFrame = con.sql(sql_text).pl()
+            return found
+    finally:
+        con.close()
 
 
 def _pinned(snapshot: Snapshot, memory_limit: str | None, threads: int | None) -> duckdb.DuckDBPyConnection:

@@ -6,6 +6,7 @@ What no longer has records, names nobody or is not in the mapping has no key, an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -69,15 +70,19 @@ def attributed(by: By, since: date | None, until: date | None) -> str:
     from_day, to_day = days_between(since, until)
     column = DIMENSIONS[by.dimension]
     is_lost = "false" if by.dimension in _KEPT else "a.is_expired"
-    key, joined = f"a.{column}", ""
-    unmapped = ""
-    if by.is_tag and by.mapping:
-        key = "t.value"
+    key, tags, joined, unmapped = f"a.{column}", "NULL::VARCHAR", "", ""
+    if by.mapping and by.mapping.dimension == by.dimension:
+        tags = (
+            f"CASE WHEN t.value IS NOT NULL THEN json_object({literal(by.name)}, t.value)::VARCHAR END"
+            if by.is_tag
+            else "t.value"
+        )
         joined = f"LEFT JOIN tags AS t ON t.key = a.{column} AND a.day >= t.starts_on AND a.day < t.ends_before"
-        unmapped = f"WHEN t.value IS NULL THEN {literal(UNMAPPED)}"
+    if by.is_tag:
+        key, unmapped = "t.value", f"WHEN t.value IS NULL THEN {literal(UNMAPPED)}"
     return f"""
         {_tags(by)}attributed AS (
-            SELECT a.*, {key} AS key, CASE
+            SELECT a.*, {key} AS key, {tags} AS tags, CASE
                 WHEN {is_lost} THEN {literal(EXPIRED)}
                 WHEN a.{column} IS NULL THEN {literal(f"records name no {by.dimension}")}
                 {unmapped}
@@ -87,16 +92,22 @@ def attributed(by: By, since: date | None, until: date | None) -> str:
 
 
 def _tags(by: By) -> str:
-    if not by.is_tag or not by.mapping:
+    """The mapping as a common table expression: the tag that is asked for, or all of them as a JSON object."""
+    if not by.mapping or by.mapping.dimension != by.dimension:
         return ""
-    at = by.mapping.tags.index(by.name)
-    rows = ", ".join(
-        f"({literal(line.key)}, DATE '{line.starts_on}', DATE '{line.ends_before}', "
-        + (f"{literal(value)})" if (value := line.values[at]) is not None else "NULL)")
+    rows = [
+        f"({literal(line.key)}, DATE '{line.starts_on}', DATE '{line.ends_before}', {_value(by, line.values)})"
         for line in by.mapping.lines
-    )
-    rows = rows or "(NULL, NULL, NULL, NULL)"
-    return f"tags(key, starts_on, ends_before, value) AS (VALUES {rows}),"
+    ]
+    return f"tags(key, starts_on, ends_before, value) AS (VALUES {', '.join(rows or ['(NULL, NULL, NULL, NULL)'])}),"
+
+
+def _value(by: By, values: Sequence[str | None]) -> str:
+    assert by.mapping is not None
+    named = {tag: value for tag, value in zip(by.mapping.tags, values, strict=True) if value is not None}
+    if by.is_tag:
+        return literal(named[by.name]) if by.name in named else "NULL::VARCHAR"
+    return literal(json.dumps(named, ensure_ascii=False)) if named else "NULL::VARCHAR"
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ COMMANDS = {
     "reconcile": "Compare the published costs with the provider's cost export.",
     "close": "Freeze a month: what comes late becomes a correction.",
     "reopen": "Let a closed month change again, on record.",
+    "export": "Write a month as FOCUS or as a table, with a control sheet.",
     "status": "Show what the warehouse holds.",
     "verify": "Prove the published files, sums and prices again.",
     "snapshots": "List the snapshots that are kept.",

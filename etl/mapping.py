@@ -7,6 +7,7 @@ other column is a tag. `effective_from` and `effective_to`, UTC days, half-open,
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 from collections import defaultdict
@@ -51,12 +52,14 @@ class Mapping:
         dimension: what its keys are; one of `DIMENSIONS`.
         tags: the names of its tags, in its order.
         lines: at any day at most one for each key.
+        sha256: of the file.
     """
 
     path: Path
     dimension: str
     tags: tuple[str, ...]
     lines: tuple[Line, ...]
+    sha256: str = ""
 
 
 def read_mapping(path: Path) -> Mapping:
@@ -67,7 +70,8 @@ def read_mapping(path: Path) -> Mapping:
     """
     try:
         with durable.explained("read", path):
-            rows = list(csv.reader(io.StringIO(path.read_bytes().decode("utf-8-sig")), strict=True))
+            data = path.read_bytes()
+        rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig")), strict=True))
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: the mapping file is not UTF-8 text: {error}") from error
     except csv.Error as error:
@@ -85,7 +89,7 @@ def read_mapping(path: Path) -> Mapping:
     if problems:
         more = f"\n... and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise UsageError(f"{path}: the mapping file cannot be used:\n" + "\n".join(problems[:_SHOWN]) + more)
-    return Mapping(path, header[0], tags, tuple(lines))
+    return Mapping(path, header[0], tags, tuple(lines), hashlib.sha256(data).hexdigest())
 
 
 def _require_header(path: Path, header: list[str], tags: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ import click
 from etl.commands.attributing import by_of, by_options, tell_expired
 from etl.commands.options import Settings, with_settings
 from etl.errors import UsageError
+from etl.spreadsheets import safe_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ def command(
         columns, rows = _by(snapshot, settings, name, since, until, by, mapping)
     form = form or ("json" if settings.json else "table")
     write = {"table": display.table, "csv": display.csv_lines, "json": display.json_lines}[form]
-    for line in write(columns, rows):
+    for line in write(columns, list(safe_rows(rows)) if form == "csv" else rows):
         click.echo(line)
     if form == "table" and "cost_usd" in columns:
         click.echo(_total(columns, rows))
