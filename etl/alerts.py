@@ -83,6 +83,7 @@ _WORDS = {
     "refused": ("refused input", "refused inputs"),
     "empty": ("empty input after one with records", "empty inputs after ones with records"),
     "unpriced": ("unit without a price", "units without a price"),
+    "unknown_keys": ("unknown key that smells of money", "unknown keys that smell of money"),
     "cost_jump": ("day that costs far more than those before it", "days that cost far more than those before them"),
     "missing_days": ("missing day", "missing days"),
 }
@@ -128,6 +129,7 @@ def judge(things: Iterable[Thing], alert: AlertSection, read: int, today: date) 
         "unpriced": alert.unpriced,
         "refused": alert.refused,
         "empty": alert.empty,
+        "unknown_keys": alert.unknown_keys,
         "cost_jump": 0,
         "missing_days": alert.missing_days,
     }

@@ -129,6 +129,7 @@ class Intake:
             report.note_line(reason, line)
         if part.rejects.height:
             self.rejects.append(part.rejects.with_columns(input_index=pl.lit(part.input_index, pl.Int64)))
+        report.unknown_keys += part.unknown_keys
         self.spool.add(part.candidates)
 
     def _take_end(self, end: End, report: InputReport) -> None:

@@ -32,6 +32,7 @@ from etl.lines import (
 from etl.raw_rows import ChunkRead, Raw, raw_frame, take_rows, take_value
 from etl.shapes import Shape
 from etl.sources.base import Source
+from etl.unknown_keys import KeyWatch
 
 SNIFF_LINES = 50
 RETRIES_MAX = 8
@@ -49,6 +50,7 @@ class JsonLinesReader:
         self._only = only
         self._shapes: list[Shape] = []
         self._chunk = ChunkQuery()
+        self._watch = KeyWatch(only)
         self._plans: dict[tuple[Shape, ...], Plan | None] = {}
 
     def read(self, chunk: Chunk, known_shapes: list[Shape], sample: bytes | None = None) -> ChunkRead:
@@ -66,6 +68,11 @@ class JsonLinesReader:
             return ChunkRead(blank_lines=chunk.lines)  # a file may be padded with very many
         if not self._shapes:
             self._sniff(chunk.data if sample is None else sample)
+        read = self._read(chunk)
+        read.unknown_keys = self._watch.look(chunk, frozenset(self._shapes))
+        return read
+
+    def _read(self, chunk: Chunk) -> ChunkRead:
         plan = self._plan()
         # DuckDB passes over a byte order mark at the start of what it is given, wherever in the input that is.
         is_plain = not chunk.data.startswith(UTF8_BOM) and not may_hold_overlong_line(chunk.data)

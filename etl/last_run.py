@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,12 +29,14 @@ class LastRun:
         exit_code: 0 or 3; None where only its snapshot is known.
         snapshot: the published one when it ended.
         counts: fate -> records, with `read`.
+        unknown_keys: source and path of what smelt of money and was not known -> in how many of the lines looked at.
     """
 
     ended_at: datetime
     exit_code: int | None
     snapshot: int
     counts: dict[str, int]
+    unknown_keys: dict[str, int] = field(default_factory=dict)
 
 
 def remember(warehouse: Warehouse, report: RunReport) -> None:
@@ -49,6 +51,7 @@ def remember(warehouse: Warehouse, report: RunReport) -> None:
         "exit_code": 3 if report.needs_attention else 0,
         "snapshot": published.number if published else 0,
         "counts": asdict(report.counts),
+        "unknown_keys": {f"{key.source} {key.path}": key.records for key in report.unknown_keys()},
     }
     try:
         durable.write_whole(warehouse.root / LAST_RUN_NAME, json.dumps(members).encode() + b"\n")
@@ -79,9 +82,10 @@ def last_run(warehouse: Warehouse, snapshot: Snapshot | None) -> LastRun | None:
 def _taken(members: Any) -> LastRun:
     """What the file says, each member of the kind it must be."""
     counts = {fate: members["counts"][fate] for fate in asdict(Counts())}
-    if any(type(number) is not int for number in (*counts.values(), members["snapshot"])):
+    unknown_keys = {str(name): number for name, number in members.get("unknown_keys", {}).items()}
+    if any(type(number) is not int for number in (*counts.values(), *unknown_keys.values(), members["snapshot"])):
         raise TypeError
     if members["exit_code"] not in (0, 3):
         raise ValueError
     ended_at = datetime.strptime(members["ended_at"], INSTANT_FORMAT).replace(tzinfo=UTC)
-    return LastRun(ended_at.replace(tzinfo=None), members["exit_code"], members["snapshot"], counts)
+    return LastRun(ended_at.replace(tzinfo=None), members["exit_code"], members["snapshot"], counts, unknown_keys)

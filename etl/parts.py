@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -23,6 +23,7 @@ from etl.lines import Lines
 from etl.raw_rows import ChunkRead
 from etl.schema import polars_schema
 from etl.spool import compact
+from etl.unknown_keys import UnknownKeys
 
 _DAY = pl.col("occurred_at").dt.date()
 _NO_CANDIDATES = pl.DataFrame(schema={"line_number": pl.Int64})
@@ -58,6 +59,7 @@ class Part:
         candidate_rows: how many they are.
         rejects: the rejected ones, as far as known, in the table `rejects`.
         reasons: how many records met each (fate, reason).
+        unknown_keys: what smells of money and is not known, in those lines that were looked at.
         stored_bytes: how far its input had been read when it was cut; for who watches.
         streams: the chunks of streamed answers, where those without usage are to be estimated.
         sequel: the part of those lines that lean on the lines before them, once these are known.
@@ -70,6 +72,7 @@ class Part:
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     blank_lines: int = 0
     formats: set[str] = field(default_factory=set)
+    unknown_keys: UnknownKeys = field(default_factory=UnknownKeys)
     stored_bytes: int = 0
     streams: list[Chunks] = field(default_factory=list)
     sequel: Callable[[Carrier], Part] | None = None
@@ -81,7 +84,7 @@ def part_of(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
     if not leaning:
         return _whole_part(read, reading, origin)
     others = [raw for raw in read.raws if not raw.shape.source.leans_on_earlier_lines]
-    part = _whole_part(ChunkRead(others, read.decided, read.blank_lines), reading, origin)
+    part = _whole_part(replace(read, raws=others), reading, origin)
     part.sequel = lambda carrier: _whole_part(ChunkRead(carrier.filled(leaning)), reading, origin)
     return part
 
@@ -105,7 +108,7 @@ def parts_together(chunks: Sequence[tuple[int, Chunk]], reader: JsonLinesReader,
         reading: how.
 
     Returns:
-        A part for each input, the candidates of all in the first; or None where lines lean on earlier ones, or some are
+        A part for each input, the candidates of all and the number of lines looked at in the first; or None where lines lean on earlier ones, or some are
         blank and nobody counted whose they are.
     """
     first_lines = np.cumsum([1, *(chunk.lines for _, chunk in chunks)])
@@ -136,6 +139,10 @@ def parts_together(chunks: Sequence[tuple[int, Chunk]], reader: JsonLinesReader,
         for at, (index, chunk) in enumerate(chunks)
     ]
     parts[0].candidates = compact(candidates) if candidates.height else {}
+    parts[0].unknown_keys.looked_at = read.unknown_keys.looked_at
+    for (source, path), (records, number) in read.unknown_keys.met.items():
+        at = bisect_right(first_lines, number) - 1
+        parts[at].unknown_keys.add(source, path, records, number - int(first_lines[at]) + 1)
     return parts
 
 
@@ -179,6 +186,7 @@ def _whole_part(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
         _reasons(judged.fated),
         read.blank_lines,
         {raw.shape.source.name for raw in read.raws},
+        read.unknown_keys,
         streams=judged.streams,
     )
 

@@ -14,6 +14,7 @@ from etl.containers import Decided, entries
 from etl.json_values import NO_TEXT, Json, Literal
 from etl.shapes import Shape, raw_row, recognise
 from etl.sources.base import Source
+from etl.unknown_keys import UnknownKeys
 
 
 @dataclass
@@ -31,6 +32,7 @@ class ChunkRead:
     raws: list[Raw] = field(default_factory=list)
     decided: list[tuple[int, str, str]] = field(default_factory=list)
     blank_lines: int = 0
+    unknown_keys: UnknownKeys = field(default_factory=UnknownKeys)
 
 
 def take_value(

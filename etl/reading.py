@@ -30,6 +30,7 @@ from etl.lines import Lines
 from etl.parts import Origin, Part, estimates_part, part_of, parts_together
 from etl.raw_rows import ChunkRead, Raw, raw_frame, take_value
 from etl.shapes import Shape
+from etl.unknown_keys import look_at_table, look_at_value
 
 SMALL_BYTES = 1 << 20
 # So many small inputs are read at once: enough that what each call costs counts for little.
@@ -220,7 +221,12 @@ def _csv_task(read: CsvRead, reading: Reading, index: int) -> Callable[[], Part]
             line = read.lines[number]
             yield line.place()
 
-    return lambda: part_of(read, reading, Origin(index, "csv", places))
+    def task() -> Part:
+        for raw in read.raws:
+            read.unknown_keys += look_at_table(raw.frame, raw.shape.source)
+        return part_of(read, reading, Origin(index, "csv", places))
+
+    return task
 
 
 def _document_tasks(text: str, start: int, reading: Reading, index: int) -> Iterator[Callable[[], Part]]:
@@ -238,6 +244,7 @@ def _document_tasks(text: str, start: int, reading: Reading, index: int) -> Iter
                 read.decided.append((piece.line_number, "rejected", "too_deep"))
             else:
                 take_value(value, piece.lines(), reading.only, read, rows)
+                look_at_value(value, piece.line_number, reading.only, read.unknown_keys)
         read.raws += [Raw(shape, raw_frame(own)) for shape, own in rows.items() if own]
 
         def places(numbers: Sequence[int]) -> Iterator[tuple[int, int, str]]:

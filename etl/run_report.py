@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from etl.alerts import NOT_ALARMING, Thing, Verdict
 from etl.fates import Counts
 from etl.manifest import Snapshot
 from etl.settings_file import AlertSection
+from etl.unknown_keys import UnknownKeys
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class InputReport:
         held_before: it holds no records; and of its predecessor the name and how many it held.
         reasons: how many records met each (fate, reason).
         first_lines: for each reason to set a record aside, the first line it was met at.
+        unknown_keys: what smells of money and is not known, in those of its lines that were looked at.
         facts: its columns in the table `inputs`, as far as they are known.
     """
 
@@ -92,6 +94,7 @@ class InputReport:
     sha256: str | None = None
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     first_lines: dict[str, int] = field(default_factory=dict)
+    unknown_keys: UnknownKeys = field(default_factory=UnknownKeys)
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -136,6 +139,27 @@ class Healed:
     quantity: int
 
 
+@dataclass(frozen=True)
+class UnknownKey:
+    """A key that smells of money and that no source knows.
+
+    Attributes:
+        source: the shape it stands in.
+        path: where.
+        records: in how many of the lines looked at.
+        looked_at: how many lines of the run's inputs were looked at.
+        input_name: the first input with it.
+        line: its first line there.
+    """
+
+    source: str
+    path: str
+    records: int
+    looked_at: int
+    input_name: str
+    line: int
+
+
 @dataclass
 class RunReport:
     """What a run did.
@@ -174,6 +198,16 @@ class RunReport:
         """Whether this run met something new that a person should look at."""
         return bool(self.verdict.alarms)
 
+    def unknown_keys(self) -> list[UnknownKey]:
+        """What smells of money and is not known: each key once, with the first input and line that it was met at."""
+        found: dict[tuple[str, str], UnknownKey] = {}
+        looked_at = sum(one.unknown_keys.looked_at for one in self.inputs)
+        for one in self.inputs:
+            for (source, path), (records, line) in sorted(one.unknown_keys.met.items()) if one.counts_now else ():
+                known = found.get((source, path), UnknownKey(source, path, 0, looked_at, one.name, line))
+                found[source, path] = replace(known, records=known.records + records)
+        return [found[name] for name in sorted(found)]
+
 
 def things_of(
     inputs: Sequence[InputReport],
@@ -194,6 +228,9 @@ def things_of(
             things.append(Thing("empty", 1, one.refusal[0] if one.refusal else "no_records", file=one.name))
         elif one.refusal:
             things.append(Thing("refused", 1, one.refusal[0], file=one.name))
+        if one.counts_now:
+            keys = sorted(one.unknown_keys.met)
+            things += [Thing("unknown_keys", 1, f"{source} {path}", file=one.name) for source, path in keys]
     for (status, model), quantity in unpriced.items():
         if status not in NOT_ALARMING and quantity > 0:
             things.append(Thing("unpriced", quantity, status, model=model))

@@ -163,6 +163,9 @@ class AlertSection:
     unpriced: int = key(COUNT, 0, "Units without a price, other than provisioned or complimentary.")
     refused: int = key(COUNT, 0, "Inputs refused as a whole.")
     empty: int = key(COUNT, 0, "Empty inputs whose predecessor had records.")
+    unknown_keys: int | None = key(
+        COUNT, None, "Keys that smell of money and that Costroll does not know, in each input; absent: only told."
+    )
     cost_jump: Decimal | None = key(
         FACTOR, None, "A day may cost so many times the median of the days before it; absent: not looked at."
     )

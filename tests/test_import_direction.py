@@ -21,7 +21,7 @@ ROOMS = [
     ["lines", "inputs", "times", "content_hash", "spool"],
     ["sources"],
     ["shapes", "containers", "cells"],
-    ["documents"],
+    ["documents", "unknown_keys"],
     ["statements"],
     ["chunk_query", "raw_rows", "instants"],
     ["carrying"],

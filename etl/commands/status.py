@@ -119,7 +119,13 @@ def _last_run(ran: LastRun) -> dict[str, Any]:
     from etl.manifest import INSTANT_FORMAT
 
     ended_at = ran.ended_at.strftime(INSTANT_FORMAT)
-    return {"ended_at": ended_at, "exit_code": ran.exit_code, "snapshot": ran.snapshot, **ran.counts}
+    return {
+        "ended_at": ended_at,
+        "exit_code": ran.exit_code,
+        "snapshot": ran.snapshot,
+        **ran.counts,
+        "unknown_keys": ran.unknown_keys,
+    }
 
 
 def _last_run_in_words(run: dict[str, Any] | None) -> str:
@@ -127,7 +133,8 @@ def _last_run_in_words(run: dict[str, Any] | None) -> str:
         return "none on record"
     fates = ", ".join(f"{fate} {run[fate]:,}" for fate in ("read", "rejected", "conflict"))
     code = "" if run["exit_code"] is None else f"with {run['exit_code']}"
-    return f"ended {run['ended_at']} {code}".rstrip() + f": {fates}"
+    unknown = f"; keys it did not know: {', '.join(run['unknown_keys'])}" if run["unknown_keys"] else ""
+    return f"ended {run['ended_at']} {code}".rstrip() + f": {fates}{unknown}"
 
 
 def _old_snapshots(snapshot: Snapshot) -> dict[str, int]:

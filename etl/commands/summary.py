@@ -28,6 +28,13 @@ def tell_troubles(report: RunReport) -> None:
         elif found.counts_now and (troubles := _troubles(found)):
             reasons = {f"{fate}/{reason}": number for (fate, reason), number in sorted(found.reasons.items())}
             _tell_trouble("set_aside", found, troubles, reasons=reasons)
+    for key in report.unknown_keys():
+        where = f"in {key.records:,} of {key.looked_at:,} lines looked at, first at line {key.line:,}"
+        text = (
+            f"{key.source} has {key.path}, which Costroll does not know: {where}; if it is billed, its cost is not here"
+        )
+        name = _printable(key.input_name)
+        messages.tell("warning", "unknown_key", f"{name}: {text}", **(asdict(key) | {"input_name": name}))
     if report.newer_card:
         text = f"this Costroll ships the newer {report.newer_card}: `costroll rates update` shows what it would change"
         messages.tell("info", "newer_card", text, card=report.newer_card)
@@ -113,6 +120,7 @@ def as_json(report: RunReport) -> dict[str, Any]:
         "acknowledged": [{"thing": _said(thing), "by": _said(by)} for thing, by in report.verdict.acknowledged],
         "unpriced": report.unpriced,
         "estimated": report.estimated,
+        "unknown_keys": [asdict(key) | {"input_name": _printable(key.input_name)} for key in report.unknown_keys()],
         "healed": [asdict(one) | {"first_day": one.first_day.isoformat()} for one in report.healed],
         "known_rejects": report.known_rejects,
         "corrections": [asdict(late) for late in report.late],

@@ -37,4 +37,5 @@ SOURCE = Source(
     excluded={"batch_failed": is_there("error")},
     tier=pl.lit("batch"),
     cached="outside",
+    ignored=frozenset({"cache_creation", "service_tier"}),
 )

@@ -61,5 +61,6 @@ SOURCE = Source(
     exceeding=(count("prompt") < _PARTS, count("reasoning") > count("completion")),
     excluded={"error_response": said("status") == "failure", "gateway_cache_hit": said("cache_hit") == "true"},
     model=without_vendor(text("model")),
-    ignored=frozenset({"total_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens"}),
+    ignored=frozenset({"total_tokens", "prompt_tokens", "completion_tokens", "cache_key", "response_cost"})
+    | {"saved_cache_cost", "accepted_prediction_tokens", "rejected_prediction_tokens"},
 )

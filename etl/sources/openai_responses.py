@@ -45,5 +45,5 @@ SOURCE = Source(
     exceeding=EXCEEDING,
     excluded={"not_completed": ~HAS_USAGE & said("status").is_in(["queued", "in_progress", "failed", "cancelled"])},
     counted_as="responses",
-    ignored=IGNORED,
+    ignored=IGNORED | {"ttl_30m_tokens"},
 )

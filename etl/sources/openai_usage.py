@@ -75,4 +75,5 @@ SOURCE = Source(
     .when(said("batch") == "false")
     .then(text("tier").fill_null("standard"))
     .otherwise(text("tier")),
+    ignored=frozenset({"input_text_tokens", "output_text_tokens", "input_cached_text_tokens"}),
 )  # fmt: skip
