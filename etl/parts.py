@@ -108,8 +108,8 @@ def parts_together(chunks: Sequence[tuple[int, Chunk]], reader: JsonLinesReader,
         reading: how.
 
     Returns:
-        A part for each input, the candidates of all and the number of lines looked at in the first; or None where lines lean on earlier ones, or some are
-        blank and nobody counted whose they are.
+        A part for each input; the first has the candidates of all, and how many lines were looked at for unknown keys.
+        None where lines lean on earlier ones, or some are blank and nobody counted whose they are.
     """
     first_lines = np.cumsum([1, *(chunk.lines for _, chunk in chunks)])
     data = b"".join(chunk.data if chunk.data.endswith(b"\n") else chunk.data + b"\n" for _, chunk in chunks)
