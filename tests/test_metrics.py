@@ -213,6 +213,7 @@ def test_a_night_without_news_is_a_run_that_ended_well(tmp_path: Path, commit_ev
         "conflict": 0,
         "excluded": 0,
         "rejected": 1,
+        "unknown_keys": {},
     }
     ended(tmp_path / "w", two_days_ago())
     assert len(lateness(tmp_path / "w")) == 1
