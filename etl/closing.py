@@ -10,11 +10,10 @@ from typing import Any
 from etl import analyst, engine
 from etl.booking import book, closed_months, misplaced_days, published_whole
 from etl.errors import UsageError
+from etl.evidence import cited, evidence_of
 from etl.manifest import Snapshot, members_of_state, period_of
 from etl.periods import booking_period, days_of, figures, month_after, month_of
 from etl.warehouse import Warehouse
-
-UNRECONCILED = "unreconciled"
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,8 @@ def _report(parent: Snapshot, month: str, at: datetime, by: str | None, note: st
     of_month = [entry for entry in parent.entries if entry["table"] == "usage" and entry["day"].startswith(month)]
     with_data = {entry["day"] for entry in parent.entries if entry.get("day", "").startswith(month)}
     days = [day.isoformat() for day in days_of(month)]
-    unpriced = columns.index("unpriced_quantity")
+    unpriced, provider = columns.index("unpriced_quantity"), columns.index("provider")
+    evidence = evidence_of(parent, month)
     record = {
         "closed_at": _text(at),
         "by": by,
@@ -170,7 +170,8 @@ def _report(parent: Snapshot, month: str, at: datetime, by: str | None, note: st
         "rate_versions": rate_versions,
         "days": [day for day in days if day in with_data],
         "days_without_data": [day for day in days if day not in with_data],
-        "reconciliation": UNRECONCILED,
+        "reconciliation": cited(evidence, {line[provider] for line in lines}),
+        "reconciliations": evidence,
     }
     months = {month_of(day) for day in parent.days()}
     return CloseReport(

@@ -61,6 +61,7 @@ class SnapshotBuilder:
         self._closed: dict[str, Any] = {}
         self._expired: dict[str, Any] = {}
         self._period_log: list[Any] = list(parent.manifest.get("period_log", ())) if parent else []
+        self._reconciliations: list[Any] = list(parent.manifest.get("reconciliations", ())) if parent else []
         self._carried: dict[str, tuple[Path, dict[str, Any]]] = {}
         if parent:
             self.keep_from(parent)
@@ -112,9 +113,9 @@ class SnapshotBuilder:
         Args:
             facts: members for the manifest: `action`, the command, and such as `inputs`, `closure`, `settings_hash`,
                 `rate_version` and `days` (added to the parent's). `closed` and `expired`, if given, replace the
-                parent's, and the entries of `period_log` are added to its own. `expected` is not stored: {relative:
-                {"rows": n, "sums": {name: value}}}, with any of the names in `etl.audit.Measured`, is what the files
-                must hold.
+                parent's; the entries of `period_log` and `reconciliations` are added to its own. `expected` is not
+                stored: {relative: {"rows": n, "sums": {name: value}}}, with any of the names in `etl.audit.Measured`,
+                is what the files must hold.
 
         Returns:
             The published snapshot.
@@ -174,6 +175,7 @@ class SnapshotBuilder:
     def _members(self, facts: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str, Any]:
         filled = {entry["day"] for entry in entries if "day" in entry}
         days = self._days | {str(day): value for day, value in facts.get("days", {}).items()}
+        reconciliations = [*self._reconciliations, *facts.get("reconciliations", ())]
         parent = self._parent and {"number": self._parent.number, "manifest_sha256": self._parent.manifest_sha256}
         return {
             **{name: value for name, value in facts.items() if name != "expected"},
@@ -192,6 +194,7 @@ class SnapshotBuilder:
             "closed": facts.get("closed", self._closed),
             "expired": facts.get("expired", self._expired),
             "period_log": [*self._period_log, *facts.get("period_log", ())],
+            **({"reconciliations": reconciliations} if reconciliations else {}),
             "days": {day: value for day, value in sorted(days.items()) if day in filled},
             "totals": facts.get("totals", {}) | totals_of(entries),
         }

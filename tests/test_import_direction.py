@@ -51,7 +51,7 @@ ROOMS = [
     ["quarantine"],
     ["catalogue", "statement_filter"],
     ["readings"],
-    ["analyst", "verify", "reconciling", "explaining", "kept", "rate_gaps"],
+    ["analyst", "verify", "evidence", "reconciling", "explaining", "kept", "rate_gaps"],
     ["attribution", "spreadsheets"],
     ["exporting"],
     ["migrating", "rate_publishing"],

@@ -104,7 +104,8 @@ def _summary(report: CloseReport) -> Iterator[tuple[str, str]]:
     )
     yield "days", _days(record)
     yield "rates", "version " + (", ".join(map(str, record["rate_versions"])) or "none: nothing has a price")
-    yield "reconciliation", str(record["reconciliation"])
+    for at, sentence in enumerate(str(record["reconciliation"]).split("; ")):
+        yield "" if at else "reconciliation", sentence
     yield "closed by", "; ".join(filter(None, (record["by"] or "not said", record["note"])))
     yield "files", f"{len(record['files']):,} with {record['rows']:,} rows; SHA-256 over their list:"
     yield "", record["files_sha256"]

@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from etl import messages
 from etl.commands.options import Settings, with_settings
 
-if TYPE_CHECKING:
-    import polars as pl
-
-    from etl.framing import Input
-    from etl.manifest import Snapshot
-    from etl.reconciling import Witnesses
-    from etl.statements import Statement
-
+_FILE = click.Path(dir_okay=False, path_type=Path)
 DEFAULT_TOLERANCE = Decimal("0.01")
 
 
@@ -51,9 +42,7 @@ def _tolerance(context: click.Context, parameter: click.Parameter, texts: Sequen
     "--accept", metavar="CLASS", multiple=True, help="A class of difference that is in order, such as rounding."
 )
 @click.option("--all", "shows_all", is_flag=True, help="Print the lines that agree, too.")
-@click.option(
-    "--csv", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write all lines there."
-)
+@click.option("--csv", "file", metavar="FILE", type=_FILE, help="Write all lines there.")
 @click.option(
     "--out",
     "folder",
@@ -61,6 +50,12 @@ def _tolerance(context: click.Context, parameter: click.Parameter, texts: Sequen
     type=click.Path(file_okay=False, path_type=Path),
     help="Write summary, lines, findings, rates to add and one HTML page there.",
 )
+@click.option("--explanations", metavar="FILE", type=_FILE, help="Timing items of the month before, from its --out.")
+@click.option("--invoices", metavar="FILE", type=_FILE, help="Lead on to the invoices: number, period, net, tax, ...")
+@click.option("--credits", "credit_file", metavar="FILE", type=_FILE, help="Roll credits forward: day, kind, amount.")
+@click.option("--keep", "keeps", is_flag=True, help="Keep it in the warehouse as evidence for `close`.")
+@click.option("--preparer", metavar="NAME", help="Who prepared it, for the record.")
+@click.option("--reviewer", metavar="NAME", help="Who reviewed it, for the record.")
 @click.option("--summary", is_flag=True, help="Print ten lines only.")
 @with_settings
 def command(
@@ -72,6 +67,12 @@ def command(
     shows_all: bool,
     file: Path | None,
     folder: Path | None,
+    explanations: Path | None,
+    invoices: Path | None,
+    credit_file: Path | None,
+    keeps: bool,
+    preparer: str | None,
+    reviewer: str | None,
     summary: bool,
 ) -> int:
     """Compare the published costs with the provider's bill, and name every difference.
@@ -86,117 +87,46 @@ def command(
       costroll reconcile cost_2025-11-01_2025-12-01.csv --tolerance 0.05
       costroll reconcile cost_*.csv completions_usage_*.csv --tolerance 1% --accept complimentary --out close/2025-11
     """
-    from etl.commands import reconcile_report
+    from etl.commands import reconcile_files, reconcile_inputs, reconcile_report
     from etl.commands.published import published
+    from etl.evidence import keep
     from etl.reconciling import Tolerance, reconcile
     from etl.reconciling.findings import CLASSES
+    from etl.reconciling.invoices import bridge, read_invoices, roll_forward
 
     unknown = sorted(set(accept) - CLASSES.keys())
     if unknown:
         raise click.BadParameter(f"{unknown[0]!r} is no class; the classes are {', '.join(CLASSES)}")
+    if (preparer or reviewer) and not keeps:
+        raise click.UsageError("--preparer and --reviewer are for the record that --keep makes")
     snapshot = published(settings)
-    read = read_all(paths)
-    ours = our_rollups(snapshot, account)
-    witnesses = witnesses_of(snapshot, read, account)
-    result = reconcile(ours, read.statement, Tolerance(*tolerance), witnesses, accept)
-    told = reconcile_report.Told(result, read.statement, witnesses.counts, snapshot, account)
+    given = reconcile_inputs.read_all(paths)
+    witnesses = reconcile_inputs.witnesses_of(snapshot, given, account, explanations)
+    ours = reconcile_inputs.our_rollups(snapshot, account)
+    result = reconcile(ours, given.statement, Tolerance(*tolerance), witnesses, accept)
+    billed = read_invoices(invoices, given.statement.provider) if invoices else []
+    told = reconcile_report.Told(
+        result,
+        given.statement,
+        witnesses.counts,
+        snapshot,
+        account,
+        tuple(bridge(result, billed)) if invoices else (),
+        tuple(roll_forward(credit_file, result.coverage.days, billed)) if credit_file else (),
+    )
     if file is not None:
         reconcile_report.write_csv(file, result)
     if folder is not None:
-        from etl.commands import reconcile_files
-
         reconcile_files.write_all(folder, told)
+    kept = None
+    if keeps:
+        found = reconcile_report.evidence(told)
+        kept = keep(settings.warehouse, snapshot, found, result.coverage.days, preparer=preparer, reviewer=reviewer)
     if settings.json:
         click.echo(reconcile_report.as_json(told))
     else:
         for line in reconcile_report.summary(told) if summary else reconcile_report.lines(told, shows_all=shows_all):
             click.echo(line)
-    return 0 if result.is_reconciled else 7
-
-
-class Read(NamedTuple):
-    """What was given: the bill, and the usage exports beside it."""
-
-    statement: Statement
-    usage_exports: list[Input]
-
-
-def read_all(paths: Sequence[str]) -> Read:
-    """Read the whole bill; each file that is refused gets its line, and then nothing is compared."""
-    from etl import inputs
-    from etl.display import printable
-    from etl.errors import InputRefused, UsageError
-    from etl.statements import combined
-    from etl.statements.files import read
-
-    found = inputs.find(paths)
-    refused, files, exports = list(found.refused), [], []
-    for source in found.inputs:
-        try:
-            if (file := read(source)) is None:
-                exports.append(source)
-            else:
-                files.append(file)
-        except InputRefused as error:
-            refused.append((source.name, error.code, error.text))
-    for name, code, text in refused:
-        messages.tell("warning", "refused", f"{printable(name)}: {code}: {text}", input=name, reason=code)
-    if refused:
-        of = len(found.inputs) + len(found.refused)
-        raise UsageError(f"{len(refused)} of {of} statements cannot be read, so nothing was compared")
-    if not files:
-        more = "; a usage export is no bill, give the bill beside it" if exports else "; give OpenAI's cost_*.csv"
-        raise UsageError(f"{', '.join(paths)}: there is no statement in it{more}")
-    return Read(combined(files), exports)
-
-
-def our_rollups(snapshot: Snapshot, account: str | None) -> pl.DataFrame:
-    """Our rollups, of one account if it is named."""
-    import polars as pl
-
-    from etl.errors import UsageError
-    from etl.schema import polars_schema
-
-    files = snapshot.files("rollups")
-    ours = pl.read_parquet(files, glob=False) if files else pl.DataFrame(schema=polars_schema("rollups"))
-    if account is not None:
-        held = sorted(set(ours["account_id"].drop_nulls()))
-        if account not in held:
-            raise UsageError(
-                f"there is nothing of account {account!r}; there is {', '.join(held) or 'no named account'}"
-            )
-        ours = ours.filter(pl.col("account_id") == account)
-    return ours
-
-
-def witnesses_of(snapshot: Snapshot, read: Read, account: str | None) -> Witnesses:
-    """Everything that helps to name a difference."""
-    import polars as pl
-
-    from etl.reconciling import Witnesses
-    from etl.reconciling.counts import read_counts
-    from etl.reconciling.repeats import repeats
-
-    def table(name: str) -> pl.DataFrame | None:
-        files = snapshot.files(name)
-        return pl.read_parquet(files, glob=False) if files else None
-
-    statement = read.statement
-    usage = [file for day in sorted(statement.span) for file in snapshot.files("usage", day)]
-    return Witnesses(
-        table("aliases"),
-        table("rates"),
-        read_counts(read.usage_exports, statement.provider),
-        repeats(usage, statement.provider, account, _input_names(snapshot)),
-    )
-
-
-def _input_names(snapshot: Snapshot) -> dict[str, str]:
-    """SHA-256 of an input -> the name it was read under."""
-    import polars as pl
-
-    files = snapshot.files("inputs")
-    if not files:
-        return {}
-    inputs = pl.read_parquet(files, glob=False, columns=["input_sha256", "input_name"]).drop_nulls()
-    return dict(inputs.rows())
+        if kept is not None:
+            click.echo(f"published snapshot {kept.number:08d}: it keeps this reconciliation for `costroll close`")
+    return 0 if told.holds else 7

@@ -13,6 +13,7 @@ from etl import display, durable
 from etl.commands import reconcile_page, reconcile_report
 from etl.commands.reconcile_report import Told
 from etl.reconciling import Finding
+from etl.reconciling.invoices import facts as step_facts
 from etl.statements.matching import DIMENSIONS
 
 # The columns of a rate file as `costroll rates import` reads it.
@@ -40,6 +41,7 @@ def write_all(folder: Path, told: Told) -> list[Path]:
         "findings.csv": csv_text(findings),
         "explanations.csv": csv_text(explanations(result.findings), EXPLANATION_COLUMNS),
         "rates_to_add.csv": csv_text(rates_to_add(told), _RATE_COLUMNS),
+        "bridge.csv": csv_text([*step_facts(told.bridge), *step_facts(told.credits)], ("step", "amount_usd", "is_sum")),
         "reconciliation.json": reconcile_report.as_json(told) + "\n",
         "reconciliation.html": reconcile_page.page(told),
     }

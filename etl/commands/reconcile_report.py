@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from etl.manifest import Snapshot
 from etl.reconciling import DIMENSIONS, Cell, Reconciliation
 from etl.reconciling.counts import UsageCount
 from etl.reconciling.findings import total
+from etl.reconciling.invoices import Step, unexplained_of
+from etl.reconciling.invoices import facts as step_facts
 from etl.statements import Statement
 
 _DAYS_SHOWN = 5
@@ -30,6 +33,15 @@ class Told(NamedTuple):
     counts: UsageCount
     snapshot: Snapshot
     account: str | None
+    bridge: tuple[Step, ...] = ()
+    credits: tuple[Step, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether it reconciles: the comparison, and what leads on to the invoices."""
+        result = self.result
+        beyond = (unexplained_of(self.bridge), unexplained_of(self.credits))
+        return result.is_reconciled and all(result.tolerance.holds(amount, result.theirs_usd) for amount in beyond)
 
 
 def facts(told: Told) -> dict[str, Any]:
@@ -46,7 +58,39 @@ def facts(told: Told) -> dict[str, Any]:
         "snapshot": told.snapshot.number,
         "account": told.account,
         **told.result.facts(),
+        "bridge": step_facts(told.bridge),
+        "credits": step_facts(told.credits),
+        "holds": told.holds,
     }
+
+
+def evidence(told: Told) -> dict[str, Any]:
+    """What the warehouse keeps of it; amounts are text."""
+    result, statement, counts = told.result, told.statement, told.counts
+    usage = [{"name": name, "sha256": digest} for name, digest in zip(counts.names, counts.sha256s, strict=True)]
+    found = {
+        "provider": statement.provider,
+        "account": told.account,
+        "statements": [{"name": one.name, "sha256": one.sha256, "lines": len(one.lines)} for one in statement.files],
+        "usage_exports": usage,
+        "ours_usd": result.ours_usd,
+        "theirs_usd": result.theirs_usd,
+        "difference_usd": result.difference_usd,
+        "classes": {kind: total(one.amount_usd for one in own) for kind, own in result.classes.items()},
+        "unexplained_usd": _unexplained(result),
+        "accepted_classes": sorted(result.accepted),
+        "tolerance_usd": result.tolerance.usd,
+        "tolerance_percent": result.tolerance.percent,
+        "bridge": step_facts(told.bridge),
+        "credits": step_facts(told.credits),
+        "is_reconciled": told.holds,
+    }
+    plain: dict[str, Any] = display.plain(found)
+    return plain
+
+
+def _unexplained(result: Reconciliation) -> Decimal:
+    return total(one.amount_usd.copy_abs() for one in result.findings if one.kind == "unexplained")
 
 
 def as_json(told: Told) -> str:
@@ -68,6 +112,14 @@ def lines(told: Told, *, shows_all: bool) -> Iterator[str]:
     if result.findings:
         yield ""
         yield from display.table(*classes(result))
+    for title, steps in (("from usage to the invoice", told.bridge), ("credits", told.credits)):
+        if steps:
+            yield ""
+            rows = [
+                [one.step, None if one.is_sum else one.amount_usd, one.amount_usd if one.is_sum else None]
+                for one in steps
+            ]
+            yield from display.table([title, "step_usd", "sum_usd"], rows)
     yield ""
     yield from totals(result)
 
@@ -189,7 +241,7 @@ def totals(result: Reconciliation) -> list[str]:
         "not understood": sum(not cell.is_understood for cell in cells),
     }
     named = "; ".join(f"{kind} {count:,}" for kind, count in kinds.items() if count)
-    unexplained = total(one.amount_usd.copy_abs() for one in result.findings if one.kind == "unexplained")
+    unexplained = _unexplained(result)
     count = f"{beyond:,}" + (f", days {len(result.days_beyond):,}" if result.days_beyond else "")
     return [
         f"ours {money(result.ours_usd)} USD, theirs {money(result.theirs_usd)} USD; unexplained {money(unexplained)}",
