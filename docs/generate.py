@@ -107,7 +107,7 @@ def views() -> dict[str, list[tuple[str, str, str]]]:
             "select table_name, column_name, data_type, coalesce(comment, '') from duckdb_columns()"
             " where not internal order by table_name, column_index"
         ).fetchall()
-    known = {*catalogue.DATA_VIEWS, *catalogue.RATE_TABLES, "rates"}
+    known = {*catalogue.DATA_VIEWS, *catalogue.RATE_TABLES, "rates", "models"}
     columns: dict[str, list[tuple[str, str, str]]] = {}
     for view, *rest in found:
         if view not in known:

@@ -16,6 +16,7 @@ from etl import engine, rating
 from etl.audit import duckdb_type
 from etl.fates import FATES
 from etl.manifest import Snapshot
+from etl.model_facts import shipped_models
 from etl.schema import TABLES
 
 # View -> table of the snapshot. The rate tables are versioned: every row ever recorded.
@@ -123,6 +124,7 @@ def create(
     for name, table in RATE_TABLES.items():
         _create_relation(con, "table" if rates_are_tables else "view", name, table, snapshot, paths_of)
     con.execute("create view rates as select * from rates_history where superseded_at is null")
+    _create_models(con)
     _create_days(con, snapshot)
     _create_expired_days(con, snapshot)
     con.execute(_RUNS_SQL.format(manifests=_manifest_scan(manifests)))
@@ -172,6 +174,13 @@ def _create_relation(
     con.execute(f"create {kind} {name} as {select}")
 
 
+def _create_models(con: duckdb.DuckDBPyConnection) -> None:
+    """The installed package's, not the snapshot's: no cost depends on them."""
+    con.register("shipped_models", shipped_models().to_arrow())
+    con.execute("create table models as select * from shipped_models")
+    con.unregister("shipped_models")
+
+
 def _create_days(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
     con.execute("create table days (day date, rate_version bigint)")
     rows = [row for day, facts in sorted(snapshot.manifest.get("days", {}).items()) for row in _versions_of(day, facts)]
@@ -213,7 +222,7 @@ def meanings() -> dict[str, str]:
 def _comment(con: duckdb.DuckDBPyConnection) -> None:
     own = {
         (view, column.name): column.meaning
-        for view, table in (DATA_VIEWS | RATE_TABLES).items()
+        for view, table in (DATA_VIEWS | RATE_TABLES | {"models": "models"}).items()
         for column in TABLES.get(table, ())
     }
     own |= {(view, name): text for view, texts in _OWN_MEANINGS.items() for name, text in texts.items()}

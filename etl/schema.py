@@ -218,6 +218,15 @@ VERSIONS_COLUMNS = _columns(
     ("sha256", pl.String, "of the imported data"),
 )
 
+MODELS_COLUMNS = _columns(
+    ("provider", pl.String, "whose model it is"),
+    ("model", pl.String, "its id, as usage records have it"),
+    ("context_window_tokens", pl.Int64, "the most tokens that a prompt can have; NULL: not known"),
+    ("max_output_tokens", pl.Int64, "the most tokens that an answer can have; NULL: not known"),
+    ("shutdown_on", pl.Date, "the day on which the provider shuts it down; NULL: none is announced, or not known"),
+    ("source", pl.String, "where that is written"),
+)
+
 TABLES = {
     "usage": USAGE_COLUMNS,
     "identities": IDENTITIES_COLUMNS,
@@ -229,6 +238,7 @@ TABLES = {
     "aliases": ALIASES_COLUMNS,
     "contracts": CONTRACTS_COLUMNS,
     "versions": VERSIONS_COLUMNS,
+    "models": MODELS_COLUMNS,
 }
 
 

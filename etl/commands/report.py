@@ -26,6 +26,8 @@ REPORTS = {
     "models": "by model and tier, dearest first",
     "unpriced": "what has no price, and why",
     "doubtful": "what rests on rates that sources hardly support or dispute",
+    "shutdowns": "models in use that are or will be shut down",
+    "beyond": "records with more tokens than their model can take or give",
     "periods": "by the month in which it is booked",
     "quarantine": "what was set aside, where and why",
 }
@@ -52,7 +54,8 @@ def command(
 ) -> None:
     """Show what the published days cost.
 
-    NAME is costs (by day, model, tier and caching status), days, models, unpriced, doubtful, periods or quarantine.
+    NAME is costs (by day, model, tier and caching status), days, models, unpriced, doubtful, shutdowns,
+    beyond, periods or quarantine.
 
     \b
     Example:
