@@ -1,4 +1,4 @@
-"""Any history of nights, late records, price changes, closes, reopenings, rollbacks, crashes: the books always agree.
+"""Any history of nights, late records, price changes, repricings, closes, rollbacks, crashes: the books always agree.
 
 Hypothesis thinks up the histories, and shortens those that fail. The real command line runs in this process, on real
 files; beside it tests/histories/books.py keeps the same books in dicts and Decimal. After each step both are compared.
@@ -204,6 +204,24 @@ class Histories(RuleBasedStateMachine):
             return Expected()
 
         self.does(Step(["rates", "undo", str(newest), "--apply"], do), dies_at)
+
+    @precondition(lambda self: self.number)
+    @rule(back=st.one_of(st.none(), st.integers(0, 3)), dies_at=DEATHS)
+    def the_days_are_repriced(self, back: int | None, dies_at: int | None) -> None:
+        """With the newest rates, or as they were known some versions ago; the plan says what comes of it."""
+        version = None if back is None else max(len(self.books.rates) - back, 1)
+        asked = [] if version is None else ["--as-known-on", str(version)]
+        books = deepcopy(self.books)
+        books.reprice(version)
+        plan = self.ran(["reprice", "--json", *asked])
+        assert plan.code == 0, plan
+        assert Decimal(plan.said["new_cost_usd"]) == books.cost()
+
+        def do(books: Books, number: int) -> Expected:
+            # The same price from another row of the table shows in a file's bytes, and not in the books.
+            return Expected((0, 3), True if books.reprice(version) else None)
+
+        self.does(Step(["reprice", "--apply", *asked], do), dies_at)
 
     @precondition(lambda self: self.number)
     @rule(month=st.sampled_from(MONTHS), dies_at=DEATHS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -150,6 +151,24 @@ class Books:
             if open_periods - {self.period_of(day)}:
                 self._book(day, self.whole(day))
 
+    def reprice(self, version: int | None) -> bool:
+        """Rate every day again with one version of the rates, None: the newest. Returns whether anything changes."""
+        before = deepcopy((self.versions, self.booked))
+        known = self.rates[:version]
+        for day in self.versions:
+            self.versions[day] = (len(known),)
+            quantities = self._quantities(day)
+            if quantities:
+                self._book(day, {self._priced(day, item, known): quantities[item] for item in quantities})
+        return before != (self.versions, self.booked)
+
+    def cost(self) -> Decimal:
+        """Of everything that is booked and has a price."""
+        return sum(
+            (cell.cost(quantity) or Decimal(0) for cells in self.booked.values() for cell, quantity in cells.items()),
+            Decimal(0),
+        )
+
     def period_of(self, day: date) -> str:
         """The month in which usage of a day is booked now."""
         month = day.replace(day=1)
@@ -218,7 +237,7 @@ class Books:
         if any(self._is_healed_by(newest, versions, day, item) for item in quantities):
             versions = (*versions, newest)
         self.versions[day] = versions
-        self._book(day, {self._priced(day, item): quantity for item, quantity in quantities.items()})
+        self._book(day, {self._priced(day, item, self.rates): quantity for item, quantity in quantities.items()})
 
     def _quantities(self, day: date) -> Counter[Item]:
         total: Counter[Item] = Counter()
@@ -226,16 +245,16 @@ class Books:
             total.update(dict(_items(one)))
         return Counter({item: quantity for item, quantity in total.items() if quantity})
 
-    def _priced(self, day: date, item: Item) -> Cell:
-        """The first rate that one of the day's versions has; else why the newest one has none."""
+    def _priced(self, day: date, item: Item, rates: Sequence[Rates]) -> Cell:
+        """The first rate that one of the day's versions has; else why the newest of the versions has none."""
         model, tier, meter, _ = item.rate_key
         if meter == "requests":
             return Cell(item, None, NOT_CHARGED)
         for version in sorted(self.versions[day]):
-            rate = self.rates[version - 1].get(item.rate_key, {}).get(day)
+            rate = rates[version - 1].get(item.rate_key, {}).get(day)
             if rate is not None:
                 return Cell(item, rate, "priced")
-        known = {key: days for key, days in self.rates[-1].items() if days}
+        known = {key: days for key, days in rates[-1].items() if days}
         if model not in {key[0] for key in known}:
             return Cell(item, None, "unpriced_unknown_model")
         if (model, tier) not in {key[:2] for key in known}:
