@@ -114,7 +114,7 @@ def test_a_person_reads_the_same(warehouse: Warehouse) -> None:
         "day         provider  model          tier      meter  caching    quantity  old_usd  new_usd  delta_usd  cause",
         "----------  --------  -------------  --------  -----  --------  ---------  -------  -------  ---------  -----",
         "2025-07-15  openai    o3-2025-04-16  standard  input  uncached  1,000,000     2.00     1.50      -0.50  [1]",
-        f"[1] - 2.00 USD per million: {OLD_RATE} of version 1, costroll card 2026-11-22",
+        f"[1] - 2.00 USD per million: {OLD_RATE} of version 1, costroll card 2026-11-22.2",
         f"[1] + 1.50 USD per million: {NEW_RATE} of version 2, import of correction.csv, costroll CSV",
         "days 1 = changed 1 + unchanged 0 + expired 0",
         "at version 2 of the rate table: 2.00 USD -> 1.50 USD, -0.50",
@@ -190,11 +190,11 @@ def test_as_known_on_gives_back_what_the_first_night_said_to_the_byte(warehouse:
 
 
 def test_as_known_on_a_day_is_what_was_recorded_before_it(warehouse: Warehouse) -> None:
-    """The shipped card was recorded at the first instant of 2026-11-22, the correction when this test began."""
-    assert warehouse.plan("--as-known-on", "2026-11-22")["rate_version"] == 1
+    """The shipped card was recorded at noon of 2026-11-22, the correction when this test began."""
+    assert warehouse.plan("--as-known-on", "2026-11-22T12:00:00Z")["rate_version"] == 1
     assert warehouse.plan("--as-known-on", "9999-01-01")["rate_version"] == 2
-    ran = warehouse("reprice", "--as-known-on", "2026-11-21", code=2)
-    assert "nothing was known on 2026-11-21" in ran.err
+    ran = warehouse("reprice", "--as-known-on", "2026-11-22T11:59:59Z", code=2)
+    assert "nothing was known on 2026-11-22 11:59:59" in ran.err
     assert "the rate card has no version 9" in warehouse("reprice", "--as-known-on", "9", code=2).err
 
 
