@@ -133,9 +133,9 @@ def test_every_example_in_the_formats_page_is_read(tmp_path: Path) -> None:
     assert [found.name for found in report.inputs if found.refusal or found.counts.rejected] == []
     assert report.counts.conflict == 0
     assert report.counts.accepted + report.counts.excluded == report.counts.read >= len(examples)
-    # The shipped card has no rates of training (5,768 tokens), of Azure (1,500 + 60 and 420 + 60) and of Bedrock
+    # The shipped card has no rates of Azure (1,500 + 60 and 420 + 60) and of Bedrock
     # (120 + 8,000 + 1,200 + 300 and 400 + 20).
-    assert report.unpriced == {"unpriced_no_rate": 5768, "unpriced_unknown_model": 12_080}
+    assert report.unpriced == {"unpriced_unknown_model": 12_080}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
