@@ -32,7 +32,7 @@ ROOMS = [
     ["csv_rows"],
     ["cutting"],
     ["quantities", "ledger"],
-    ["rate_csv", "rate_offers", "model_facts"],
+    ["rate_csv", "rate_offers", "model_facts", "fx"],
     ["rate_sources"],
     ["rate_card"],
     ["rate_plan", "rating"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +16,6 @@ from etl.spreadsheets import safe_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from etl.manifest import Snapshot
 
@@ -40,6 +40,13 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.argument("name", type=click.Choice(list(REPORTS)), default="costs")
 @click.option("--since", type=_DAY, metavar="DAY", help="From this UTC day on.")
 @click.option("--until", type=_DAY, metavar="DAY", help="Up to this UTC day, itself included.")
+@click.option("--currency", metavar="CODE", help="Show costs in this currency too, such as EUR; with --fx.")
+@click.option(
+    "--fx",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="CSV of rates by day: currency,effective_from,units_per_usd.",
+)
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), help="How to print it. [default: table]")
 @by_options
 @with_settings
@@ -48,6 +55,8 @@ def command(
     name: str,
     since: Any,
     until: Any,
+    currency: str | None,
+    fx: Path | None,
     form: str | None,
     by: str | None,
     mapping: Path | None,
@@ -63,13 +72,21 @@ def command(
         costroll report models --since 2025-06-01 --until 2025-06-30 --format csv
         costroll report --by api_key
         costroll report days --by team --mapping keys.csv
+        costroll report days --currency EUR --fx eur.csv
     """
     from etl import display
     from etl.commands.published import published
+    from etl.commands.report_rows import plain_rows, with_currency
 
+    if (currency is None) != (fx is None):
+        raise UsageError("--currency and --fx go together: the currency, and the file with its rates")
+    if currency and by:
+        raise UsageError("--currency does not go with --by")
     snapshot = published(settings)
     if by is None:
-        columns, rows = _plain(snapshot, name, since, until)
+        columns, rows = plain_rows(snapshot, name, since, until)
+        if currency and fx:
+            columns, rows = with_currency(snapshot, name, (since, until), currency, fx, (columns, rows))
     else:
         columns, rows = _by(snapshot, settings, name, since, until, by, mapping)
     form = form or ("json" if settings.json else "table")
@@ -77,16 +94,7 @@ def command(
     for line in write(columns, list(safe_rows(rows)) if form == "csv" else rows):
         click.echo(line)
     if form == "table" and "cost_usd" in columns:
-        click.echo(_total(columns, rows))
-
-
-def _plain(snapshot: Snapshot, name: str, since: Any, until: Any) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
-    from etl import analyst
-    from etl.engine import sql
-
-    chosen = _chosen("rollups" if name == "periods" else "net_rollups", since, until)
-    answer = analyst.query(snapshot, f"{chosen}\n{sql(f'reports/{name}')}")
-    return answer.columns, list(answer.rows)
+        click.echo(_total(columns, rows, currency))
 
 
 def _by(
@@ -102,22 +110,18 @@ def _by(
     return found.columns, found.rows
 
 
-def _chosen(relation: str, since: Any, until: Any) -> str:
-    """What every report reads: the rows of the chosen days."""
-    conditions = [f"day >= DATE '{since.date()}'"] if since else []
-    conditions += [f"day <= DATE '{until.date()}'"] if until else []
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"WITH chosen AS (SELECT * FROM {relation}{where})"  # noqa: S608  # nothing but dates is put in
-
-
-def _total(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def _total(columns: Sequence[str], rows: Sequence[Sequence[Any]], currency: str | None = None) -> str:
+    from etl.commands.report_rows import in_currency
     from etl.display import money
 
-    costs = [row[list(columns).index("cost_usd")] for row in rows]
-    total = sum((cost for cost in costs if cost is not None), Decimal(0))
+    def total_of(column: str) -> str:
+        costs = [row[list(columns).index(column)] for row in rows]
+        return money(sum((cost for cost in costs if cost is not None), Decimal(0)))
+
     unpriced = next((list(columns).index(name) for name in ("unpriced", "unpriced_tokens") if name in columns), None)
     without = sum(row[unpriced] or 0 for row in rows) if unpriced is not None else 0
     days = [value for row in rows for value in row[:1] if isinstance(value, date)]
     span = f", {min(days)} to {max(days)}" if days else ""
     note = f"; {without:,} units have no price and are not in it: costroll report unpriced" if without else ""
-    return f"total {money(total)} USD{span}{note}"
+    other = f" = {total_of(in_currency('cost_usd', currency))} {currency}" if currency else ""
+    return f"total {total_of('cost_usd')} USD{other}{span}{note}"

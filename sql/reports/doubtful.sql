@@ -6,7 +6,7 @@
 SELECT
     r.confidence, c.provider, c.model, c.tier, c.meter, c.caching_status,
     min(c.day) AS first_day, max(c.day) AS last_day, sum(c.quantity)::BIGINT AS quantity, c.unit,
-    c.rate_usd_per_million, sum(c.cost_usd)::DECIMAL(38, 12) AS cost_usd, r.source
+    c.rate_usd_per_million, sum(c.cost_usd) AS cost_usd, r.source
 FROM chosen AS c
 JOIN rates_history AS r USING (rate_id)
 WHERE r.confidence IN ('low', 'conflict')
