@@ -90,6 +90,7 @@ _OWN_MEANINGS = {
     "days": {
         "day": "UTC day",
         "rate_version": "a card version that prices this day: the first is kept, later ones healed what had no rate",
+        "is_as_known": "repriced as it was known then: what has no price was not tried at a newer version",
     },
     "expired_days": {
         "day": "UTC day whose accepted records were let go by `costroll gc`; its costs stand in `rollups`",
@@ -182,11 +183,12 @@ def _create_models(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _create_days(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
-    con.execute("create table days (day date, rate_version bigint)")
+    con.execute("create table days (day date, rate_version bigint, is_as_known boolean)")
     rows = [row for day, facts in sorted(snapshot.manifest.get("days", {}).items()) for row in _versions_of(day, facts)]
     if rows:
         con.execute(
-            "insert into days select unnest(?::date[]), unnest(?::bigint[])", [list(c) for c in zip(*rows, strict=True)]
+            "insert into days select unnest(?::date[]), unnest(?::bigint[]), unnest(?::boolean[])",
+            [list(column) for column in zip(*rows, strict=True)],
         )
 
 
@@ -196,10 +198,10 @@ def _create_expired_days(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> 
         con.execute("insert into expired_days values (?, ?, ?)", [day, facts["records"], facts["at_snapshot"]])
 
 
-def _versions_of(day: str, facts: Mapping[str, Any]) -> list[tuple[str, int]]:
+def _versions_of(day: str, facts: Mapping[str, Any]) -> list[tuple[str, int, bool]]:
     """The version a day was rated with, and the later ones at which something of it found its rate."""
     versions = {facts.get("rate_version"), *facts.get("healed", [])} - {None}
-    return [(day, version) for version in sorted(versions)]
+    return [(day, version, facts.get("as_known", False)) for version in sorted(versions)]
 
 
 def _view_files() -> list[Traversable]:

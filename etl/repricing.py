@@ -45,6 +45,7 @@ class Repricing:
         corrections: closed month -> the open month in which its changes are booked.
         old_cost_usd, new_cost_usd: of all of `days`.
         origins: `rate_id`, `version_name` and `source` of the rate rows that the moves name.
+        is_as_known: the version is older than the newest.
         snapshot: what was published; None when nothing was.
     """
 
@@ -59,6 +60,7 @@ class Repricing:
     old_cost_usd: Decimal = Decimal(0)
     new_cost_usd: Decimal = Decimal(0)
     origins: pl.DataFrame = field(default_factory=pl.DataFrame)
+    is_as_known: bool = False
     snapshot: Snapshot | None = None
 
     @property
@@ -116,9 +118,10 @@ def _plan(parent: Snapshot, since: date | None, until: date | None, known: Known
     card = known(table)
     version = card.newest()
     facts = parent.manifest["days"]
-    behind = [day for day in days if not _is_rated_with(facts[day.isoformat()], version)]
+    is_as_known = version < table.newest()
+    behind = [day for day in days if not _is_rated_with(facts[day.isoformat()], version, is_as_known)]
     # What the newest version rated would come out the same. An older one may have judged what has no price otherwise.
-    again = behind if version == table.newest() else days
+    again = days if is_as_known else behind
     quantities = quantities_of(parent, again, card, version)
     after = pl.DataFrame(rate(pl.concat(quantities), card)) if quantities else _nothing()
     before = summed_cells(published_whole(parent, again))
@@ -140,6 +143,7 @@ def _plan(parent: Snapshot, since: date | None, until: date | None, known: Known
         untouched + _cost_of(before),
         untouched + _cost_of(after),
         _origins(table, moves),
+        is_as_known,
     )
     _require_sums(plan, before, after)
     return plan, after
@@ -159,8 +163,9 @@ def _days(parent: Snapshot, since: date | None, until: date | None) -> tuple[lis
     return [day for day in days if day in expired], with_usage
 
 
-def _is_rated_with(facts: dict[str, Any], version: int) -> bool:
-    return facts["rate_version"] == version and not facts.get("healed")
+def _is_rated_with(facts: dict[str, Any], version: int, is_as_known: bool) -> bool:
+    is_alone = facts["rate_version"] == version and not facts.get("healed")
+    return is_alone and facts.get("as_known", False) == is_as_known
 
 
 def _origins(table: RateCard, moves: Sequence[Move]) -> pl.DataFrame:
@@ -215,7 +220,7 @@ def _publish(warehouse: Warehouse, parent: Snapshot, plan: Repricing, after: pl.
             "old_cost_usd": plan.old_cost_usd,
             "new_cost_usd": plan.new_cost_usd,
         },
-        "days": _days_facts(parent, [*plan.changed, *plan.kept], plan.rate_version),
+        "days": _days_facts(parent, plan),
         "expected": expected,
     }
     snapshot = builder.commit(facts)
@@ -223,10 +228,14 @@ def _publish(warehouse: Warehouse, parent: Snapshot, plan: Repricing, after: pl.
     return snapshot
 
 
-def _days_facts(parent: Snapshot, days: Sequence[date], version: int) -> dict[str, Any]:
-    """What the manifest keeps of each day: rated with this one version, from the same candidates."""
+def _days_facts(parent: Snapshot, plan: Repricing) -> dict[str, Any]:
+    """What the manifest keeps of each day: rated with this one version, from the same candidates.
+
+    As known once, also what has no price was not tried at a newer version; the next record of the day ends that.
+    """
     before = parent.manifest["days"]
+    known = {"as_known": True} if plan.is_as_known else {}
     return {
-        name: {"rate_version": version, "candidates": before[name].get("candidates", {})}
-        for name in (day.isoformat() for day in days)
+        name: {"rate_version": plan.rate_version, "candidates": before[name].get("candidates", {}), **known}
+        for name in (day.isoformat() for day in [*plan.changed, *plan.kept])
     }

@@ -1,6 +1,6 @@
 -- Every record's charges on some days: what each of its quantities costs, and at which rate.
 -- In:    from_day, inclusive; to_day, exclusive
---        usage, one row for each record; days, (day, rate_version), the card versions each day was rated with;
+--        usage, one row for each record; days, (day, rate_version, is_as_known), the card versions each day was rated with;
 --        meters; the macros keyed, prices and charged, and what they read
 -- Out:   one row = record x meter x caching status with a quantity; nothing is stored, it is rated as it is read
 --          day ... is_estimated, prompt_tokens, input_sha256, line_number: of the record
@@ -22,7 +22,10 @@ records AS NOT MATERIALIZED (
         d.rate_versions
     FROM usage AS u
     LEFT JOIN (
-        SELECT day, list_sort(list(DISTINCT rate_version)) AS rate_versions FROM days GROUP BY day
+        -- 0 is no version: it says that the newest one is not to be tried
+        SELECT day, list_sort(list(DISTINCT rate_version)) || if(any_value(is_as_known), [0], []) AS rate_versions
+        FROM days
+        GROUP BY day
     ) AS d ON d.day = u.day
     WHERE u.day >= from_day AND u.day < to_day
 ),

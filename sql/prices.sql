@@ -14,12 +14,13 @@ WITH
 numbered AS MATERIALIZED (
     SELECT row_number() OVER () AS key_id, * FROM query_table(keys)
 ),
--- A day keeps the versions it was rated with; what they leave unpriced is tried at the newest.
+-- A day keeps the versions it was rated with; what they leave unpriced is tried at the newest, unless 0 is among them.
 tries_at_list AS MATERIALIZED (
     SELECT k.*, v.rate_version AS version, v.recorded_at AS known_at
     FROM numbered AS k
     JOIN (SELECT *, max(rate_version) OVER () AS newest FROM rate_versions) AS v
-        ON v.rate_version = v.newest OR list_contains(k.day_versions, v.rate_version)
+        ON list_contains(k.day_versions, v.rate_version)
+            OR (v.rate_version = v.newest AND NOT list_contains(k.day_versions, 0))
 ),
 -- An account's own contract beats one for every account; two at once are refused before: checks/overlapping_contracts.
 contracted AS (

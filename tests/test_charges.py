@@ -77,7 +77,7 @@ def analyst(usage: list[dict[str, Any]], prices: RateCard) -> duckdb.DuckDBPyCon
     con = connect()
     con.register("usage", pl.DataFrame(usage, schema=polars_schema("usage")).to_arrow())
     con.register("rollups", rollups_of(usage, prices).to_arrow())
-    con.execute("CREATE TABLE days AS SELECT DISTINCT day, 1::BIGINT AS rate_version FROM usage")
+    con.execute("CREATE TABLE days AS SELECT DISTINCT day, 1::BIGINT AS rate_version, false AS is_as_known FROM usage")
     register(con, prices)
     install(con)
     for view in ("net_rollups", "charges", "cost_rollups", "daily_costs"):
