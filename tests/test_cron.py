@@ -37,7 +37,7 @@ from etl import reading
 def slow(*_):
     send()
     duckdb.connect().sql("select sum(a.range % 7) from range(1000000) a, range(1000000) b").fetchall()
-reading._part = slow
+reading.part_of = slow
 """,
     "waiting for the disk": """
 from etl import durable
@@ -105,7 +105,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
             "    send(0.1), send(0.2, signal.SIGINT)",
             '    duckdb.connect().sql("select sum(a.range % 7) from range(1000000) a, range(1000000) b").fetchall()',
             "from etl import reading",
-            "reading._part = slow",  # on a worker thread, for which the first signal waits
+            "reading.part_of = slow",  # on a worker thread, for which the first signal waits
         )
     )
     ran = driven(tmp_path, twice)

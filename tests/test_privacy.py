@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from etl import reading, spool
+from etl import parts, spool
 from etl.cli import exit_code_of
 from tests.catalogue import FAULTS
 from tests.nights import MINI, NOON, Ran, chat, costroll, rows_of, write_jsonl
@@ -127,7 +127,7 @@ def test_a_run_that_breaks_says_and_leaves_nothing(
     def stumble(*_: Any) -> Any:
         raise RuntimeError(f"Original Line: {PROMPT} {KEY}")
 
-    monkeypatch.setattr(reading, "judge", stumble)
+    monkeypatch.setattr(parts, "judge", stumble)
     monkeypatch.delenv("COSTROLL_TRACEBACK", raising=False)
 
     code = exit_code_of(["run", "--warehouse", str(tmp_path / "warehouse"), str(logs)])
