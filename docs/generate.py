@@ -23,7 +23,7 @@ sys.path.insert(0, str(DOCS.parent))  # this checkout's package, not one that is
 import click  # noqa: E402
 import duckdb  # noqa: E402
 
-from etl import catalogue, fates, schema, settings_file  # noqa: E402
+from etl import catalogue, cost_settings, fates, schema, settings_file  # noqa: E402
 from etl.audit import duckdb_type  # noqa: E402
 from etl.cli import COMMANDS, cli  # noqa: E402
 from etl.commands.options import shared_options  # noqa: E402
@@ -247,7 +247,11 @@ def reasons(fate: str) -> str:
 # -- settings.md
 
 
-SETTINGS = settings_file.SECTIONS | {"alert.acknowledge": settings_file.Acknowledgement}
+SETTINGS = settings_file.SECTIONS | {
+    "alert.acknowledge": settings_file.Acknowledgement,
+    "attribution.shared": cost_settings.Shared,
+    "budget.limit": cost_settings.Limit,
+}
 
 
 def settings(section: str) -> str:

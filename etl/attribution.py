@@ -15,10 +15,12 @@ from typing import Any
 
 from etl import analyst
 from etl.catalogue import literal
+from etl.cost_settings import Shared
 from etl.engine import sql
 from etl.errors import IntegrityError, UsageError
 from etl.manifest import Snapshot
 from etl.mapping import DIMENSIONS, Mapping
+from etl.sharing import split, units
 
 EXPIRED = "records expired"
 UNMAPPED = "not in the mapping"
@@ -138,6 +140,55 @@ def report(snapshot: Snapshot, grain: str, by: By, since: date | None, until: da
     require_total(snapshot, since, until, [row[cost] for row in rows])
     expired = sum((row[cost] or Decimal(0) for row in rows if row[note] == EXPIRED), Decimal(0))
     return Attributed([by.name if name == "key" else name for name in answer.columns], rows, expired)
+
+
+def shared(found: Attributed, rules: Sequence[Shared]) -> Attributed:
+    """A report by key in which the costs of some keys, or of nobody, are borne by the others.
+
+    `own_usd` is what a key caused, `shared_usd` what it bears of others (below 0: what the others bear of it), and
+    `cost_usd` both; the sum stays what it was. Each rule splits what its key caused itself, never what it was given.
+
+    Raises:
+        UsageError: a rule shares among keys none of which has any weight, or names a key that caused nothing.
+    """
+    key, cost = 0, found.columns.index("cost_usd")
+    requests = found.columns.index("requests")
+    own = [row[cost] or Decimal(0) for row in found.rows]
+    given = [Decimal(0)] * len(own)
+    pools = {rule.value for rule in rules}
+    for rule in rules:
+        bearers = {
+            str(row[key]): at for at, row in enumerate(found.rows) if row[key] is not None and row[key] not in pools
+        }
+        weights = _weights(rule, {name: (own[at], found.rows[at][requests] or 0) for name, at in bearers.items()})
+        for at, row in enumerate(found.rows):
+            if row[key] != rule.value or not own[at]:
+                continue
+            given[at] -= own[at]
+            for name, part in split(own[at], weights).items():
+                given[bearers[name]] += part
+    columns = [*found.columns[:cost], "own_usd", "shared_usd", *found.columns[cost:]]
+    rows = []
+    for row, own_usd, usd in zip(found.rows, own, given, strict=True):
+        total = own_usd + usd if row[cost] is not None or usd else None
+        rows.append([*row[:cost], row[cost], usd, total, *row[cost + 1 :]])
+    rows.sort(key=lambda row: (-(row[cost + 2] or 0), row[key] is None, str(row[key])))
+    return Attributed(columns, rows, found.expired_usd)
+
+
+def _weights(rule: Shared, others: dict[str, tuple[Decimal, int]]) -> dict[str, int]:
+    whose = f"[[attribution.shared]] of {rule.by} {rule.value or 'without a key'}"
+    if rule.shares:
+        if missing := sorted(rule.shares.keys() - others.keys()):
+            raise UsageError(f"{whose}: shares name {', '.join(missing)}, which cost nothing in these days")
+        return dict(rule.shares)
+    weights = {
+        name: {"cost": units(cost), "requests": requests, "equal": 1}[rule.over]
+        for name, (cost, requests) in others.items()
+    }
+    if sum(weights.values()) <= 0 or min(weights.values()) < 0:
+        raise UsageError(f"{whose}: there is nobody with a {rule.over} of more than 0 to bear it")
+    return weights
 
 
 def require_total(snapshot: Snapshot, since: date | None, until: date | None, costs: Sequence[Decimal | None]) -> None:

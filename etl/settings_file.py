@@ -8,114 +8,32 @@ silently leave a threshold at its default. The file is only ever read.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from etl import durable
+from etl.cost_settings import AttributionSection, BudgetSection
 from etl.errors import StorageError, UsageError
-from etl.sizes import size_in_bytes
+from etl.setting_kinds import (
+    AT_LEAST_ONE,
+    COUNT,
+    COUNT_OR_SHARE,
+    DAY,
+    FACTOR,
+    FLAG,
+    SIZE,
+    TEXT,
+    TEXTS,
+    ZONE,
+    Kind,
+    key,
+    tables,
+)
 
 FILE_NAME = "costroll.toml"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a key may hold.
-
-    Attributes:
-        words: it in words, for `must be ...`.
-        take: turns what TOML gives into the value; raises ValueError or TypeError when it is something else.
-        section: of a list of tables, the dataclass that says what one of them may hold.
-    """
-
-    words: str
-    take: Callable[[Any], Any]
-    section: Any = None
-
-
-def _whole(at_least: int) -> Callable[[Any], int]:
-    def take(value: Any) -> int:
-        if type(value) is not int or value < at_least:
-            raise ValueError
-        return value
-
-    return take
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError
-    return value
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise TypeError
-    return tuple(map(_text, value))
-
-
-def _zone(value: Any) -> str:
-    try:
-        return ZoneInfo(_text(value)).key
-    except (ZoneInfoNotFoundError, OSError) as error:
-        raise ValueError from error
-
-
-def _count_or_share(value: Any) -> int | Decimal:
-    if isinstance(value, Decimal) and 0 < value < 1:
-        return value
-    return _whole(0)(value)
-
-
-def _factor(value: Any) -> Decimal:
-    if type(value) not in (int, Decimal) or value < 1:
-        raise ValueError
-    return Decimal(value)
-
-
-def _day(value: Any) -> date:
-    if type(value) is not date:
-        raise TypeError
-    return value
-
-
-def _size(value: Any) -> int:
-    return size_in_bytes(_text(value))
-
-
-def _tables(value: Any) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-        raise TypeError
-    return value
-
-
-FLAG = Kind("true or false", _flag)
-COUNT = Kind("a whole number, 0 or more", _whole(0))
-AT_LEAST_ONE = Kind("a whole number, 1 or more", _whole(1))
-TEXT = Kind("a text", _text)
-TEXTS = Kind('a list of texts, such as ["logs"]', _texts)
-ZONE = Kind('a time zone, such as "UTC" or "Europe/Berlin"', _zone)
-
-COUNT_OR_SHARE = Kind("a whole number, or a share between 0 and 1 such as 0.001", _count_or_share)
-FACTOR = Kind("a number, 1 or more", _factor)
-SIZE = Kind('a size in quotes, such as "20GB"', _size)
-DAY = Kind("a day such as 2026-12-31, without quotes", _day)
-
-
-def key(kind: Kind, default: Any, meaning: str) -> Any:
-    """A key of a section: what it may hold, its value when it is absent, and its line in the documentation."""
-    return field(default=default, metadata={"kind": kind, "meaning": meaning})
 
 
 @dataclass(frozen=True)
@@ -143,7 +61,7 @@ class Acknowledgement:
 
 
 def _acknowledgements(value: Any) -> list[dict[str, Any]]:
-    found = _tables(value)
+    found = tables(value)
     if any(not {"model", "reason", "file"} & one.keys() for one in found):
         raise ValueError
     return found
@@ -186,13 +104,6 @@ class RetentionSection:
 
 
 @dataclass(frozen=True)
-class AttributionSection:
-    """Who is behind an API key, user, workflow, project or account."""
-
-    mapping: str | None = key(TEXT, None, "The mapping file; relative to the settings file. `--mapping` beats it.")
-
-
-@dataclass(frozen=True)
 class SettingsFile:
     """The sections of one settings file; all defaults where there is none.
 
@@ -205,6 +116,7 @@ class SettingsFile:
     alert: AlertSection = AlertSection()
     retention: RetentionSection = RetentionSection()
     attribution: AttributionSection = AttributionSection()
+    budget: BudgetSection = BudgetSection()
 
     def inputs(self) -> tuple[str, ...]:
         """The paths of `[run] inputs`, from the folder of the file where they are relative.

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from etl.errors import UsageError
 from etl.mapping import read_mapping
+from etl.sharing import split
 from tests.nights import NOON, Ran, chat, costroll, write_jsonl
 
 DAY = 24 * 60 * 60
@@ -233,3 +236,84 @@ def test_what_has_no_price_is_counted_beside_what_has() -> None:
     assert ran.code == 3
     [row] = report("--by", "api_key")
     assert (row["cost_usd"], row["unpriced"]) == ("", "1100")
+
+
+# -- shared costs
+
+RULE = '[[attribution.shared]]\nby = "team"\n'
+
+
+def share(rules: str, *lines: str) -> Ran:
+    (WAREHOUSE / "costroll.toml").write_text(rules)
+    return costroll(
+        "report", "--by", "team", "--share", "--format", "csv", "--mapping", mapping("api_key,team", *lines)
+    )
+
+
+@pytest.fixture
+def platform() -> None:
+    """USD: search 0.00063 in three calls, shop 0.00021 in one, the platform 0.00021, and nobody 0.00021."""
+    night(
+        *(call(f"s{n}", NOON + n, api_key_id="k1") for n in range(3)),
+        call("p", api_key_id="k2"),
+        call("x", api_key_id="k3"),
+        call("nobody"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("over", "search", "shop"),
+    [
+        # 0.00021 over 0.00063 and 0.00021: three quarters are 0.0001575, a quarter 0.0000525
+        ('over = "cost"', "0.0001575", "0.0000525"),
+        ('over = "requests"', "0.0001575", "0.0000525"),
+        ('over = "equal"', "0.000105", "0.000105"),
+        ("shares = { search = 1, shop = 2 }", "0.00007", "0.00014"),
+    ],
+)
+def test_the_costs_of_a_platform_are_borne_by_the_teams(over: str, search: str, shop: str, platform: None) -> None:
+    ran = share(f'{RULE}value = "platform"\n{over}\n', "k1,search", "k2,platform", "k3,shop")
+    rows = {row["team"]: row for row in csv.DictReader(io.StringIO(ran.out))}
+    shared = {team: Decimal(row["shared_usd"]) for team, row in rows.items()}
+    assert shared == {
+        "search": Decimal(search), "shop": Decimal(shop), "platform": Decimal("-0.00021"), "": Decimal(0)
+    }  # fmt: skip
+    assert Decimal(rows["search"]["cost_usd"]) == Decimal("0.00063") + Decimal(search)
+    assert sum(Decimal(row["cost_usd"]) for row in rows.values()) == Decimal("0.00126")
+
+
+def test_what_nobody_is_known_for_can_be_shared_too(platform: None) -> None:
+    ran = share(f'{RULE}over = "equal"\n', "k1,search", "k2,platform", "k3,shop")
+    rows = {row["team"]: Decimal(row["cost_usd"]) for row in csv.DictReader(io.StringIO(ran.out))}
+    assert rows == {
+        "search": Decimal("0.0007"), "shop": Decimal("0.00028"), "platform": Decimal("0.00028"), "": Decimal(0)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ("", "the settings have no [[attribution.shared]] with by = 'team'"),
+        (f'{RULE}value = "search"\nshares = {{ legal = 1 }}', "shares name legal, which cost nothing in these days"),
+        (f'{RULE}over = "size"', 'over must be "cost", "requests" or "equal"'),
+        (f"{RULE}shares = {{ search = 0 }}", "shares must be a table of whole numbers, 1 or more"),
+        ('[[attribution.shared]]\nvalue = "x"', "each with by"),
+    ],
+)
+def test_a_rule_that_cannot_share_is_refused(rules: str, said: str, three_keys: None) -> None:
+    ran = share(rules, "k1,search", "k2,shop")
+    assert ran.code == 2
+    assert said in ran.err
+
+
+@given(
+    st.decimals("-1000000", "1000000", places=12),
+    st.dictionaries(st.text(max_size=3), st.integers(0, 10**15), min_size=1).filter(lambda w: sum(w.values()) > 0),
+)
+def test_the_parts_of_a_split_add_up_to_the_whole_and_none_is_a_unit_off(
+    amount: Decimal, weights: dict[str, int]
+) -> None:
+    parts = split(amount, weights)
+    assert sum(parts.values()) == amount
+    for name, part in parts.items():
+        assert abs(part * sum(weights.values()) - amount * weights[name]) < sum(weights.values()) * Decimal("1e-12")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,21 +45,22 @@ def by_of(settings: Settings, name: str, mapping: Path | None) -> By:
     from etl.attribution import By
     from etl.mapping import read_mapping
 
-    file = settings.file()
-    set_there = file.path.parent / file.attribution.mapping if file.attribution.mapping else None
-    path = mapping or set_there
+    path = mapping_of(settings, mapping)
     return By(name, read_mapping(path) if path else None)
 
 
-def tell_expired(snapshot: Snapshot, settings: Settings, since: Any, until: Any, usd: Any) -> None:
+def mapping_of(settings: Settings, mapping: Path | None) -> Path | None:
+    """The mapping file that was given, else the settings', else None."""
+    file = settings.file()
+    set_there = file.path.parent / file.attribution.mapping if file.attribution.mapping else None
+    return mapping or set_there
+
+
+def tell_expired(snapshot: Snapshot, settings: Settings, since: date | None, until: date | None, usd: Decimal) -> None:
     """Say on stderr how much cannot be told apart because the records of its days are gone."""
     from etl.display import money
 
-    days = [
-        day
-        for day in snapshot.expired_days()
-        if (not since or day >= since.date()) and (not until or day <= until.date())
-    ]
+    days = [day for day in snapshot.expired_days() if (not since or day >= since) and (not until or day <= until)]
     if days and not settings.quiet:
         count = "1 day has" if len(days) == 1 else f"{len(days):,} days have"
         click.echo(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from etl.commands import months
 from etl.commands.attributing import by_of, by_options, tell_expired
 from etl.commands.options import Settings, with_settings
 from etl.errors import UsageError
 from etl.spreadsheets import safe_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from etl.manifest import Snapshot
 
@@ -36,8 +38,24 @@ GRAINS_BY = {"costs": "keys", "days": "days", "models": "models"}
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Which report, and of what."""
+
+    name: str
+    since: date | None
+    until: date | None
+    by: str | None
+    mapping: Path | None
+    is_shared: bool
+    month: str | None
+    as_of: date | None
+    currency: str | None
+    fx: Path | None
+
+
 @click.command()
-@click.argument("name", type=click.Choice(list(REPORTS)), default="costs")
+@click.argument("name", type=click.Choice([*REPORTS, *months.REPORTS]), default="costs")
 @click.option("--since", type=_DAY, metavar="DAY", help="From this UTC day on.")
 @click.option("--until", type=_DAY, metavar="DAY", help="Up to this UTC day, itself included.")
 @click.option("--currency", metavar="CODE", help="Show costs in this currency too, such as EUR; with --fx.")
@@ -49,22 +67,27 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 )
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), help="How to print it. [default: table]")
 @by_options
+@click.option(
+    "--share", is_flag=True, help="With --by: split shared costs as [[attribution.shared]] of the settings says."
+)
+@click.option(
+    "--month",
+    type=click.DateTime(["%Y-%m"]),
+    metavar="MONTH",
+    help="Of budgets and forecast. [default: that of the newest published day]",
+)
+@click.option(
+    "--as-of",
+    type=_DAY,
+    metavar="DAY",
+    help="Of budgets and forecast: the last day that is known whole. [default: the newest published]",
+)
 @with_settings
-def command(
-    settings: Settings,
-    name: str,
-    since: Any,
-    until: Any,
-    currency: str | None,
-    fx: Path | None,
-    form: str | None,
-    by: str | None,
-    mapping: Path | None,
-) -> None:
+def command(settings: Settings, name: str, form: str | None, share: bool, **given: Any) -> int:
     """Show what the published days cost.
 
-    NAME is costs (by day, model, tier and caching status), days, models, unpriced, doubtful, shutdowns,
-    beyond, periods or quarantine.
+    NAME is costs (by day, model, tier and caching status), days, models, unpriced, doubtful, shutdowns, beyond,
+    periods, quarantine, budgets (exit code 8 when one is over) or forecast.
 
     \b
     Example:
@@ -73,40 +96,81 @@ def command(
         costroll report --by api_key
         costroll report days --by team --mapping keys.csv
         costroll report days --currency EUR --fx eur.csv
+        costroll report budgets --quiet || mail -s "over budget" boss
     """
     from etl import display
     from etl.commands.published import published
-    from etl.commands.report_rows import plain_rows, with_currency
 
-    if (currency is None) != (fx is None):
-        raise UsageError("--currency and --fx go together: the currency, and the file with its rates")
-    if currency and by:
-        raise UsageError("--currency does not go with --by")
     snapshot = published(settings)
-    if by is None:
-        columns, rows = plain_rows(snapshot, name, since, until)
-        if currency and fx:
-            columns, rows = with_currency(snapshot, name, (since, until), currency, fx, (columns, rows))
-    else:
-        columns, rows = _by(snapshot, settings, name, since, until, by, mapping)
+    asked = _asked(name, share, given)
+    columns, rows, code = _rows(settings, snapshot, asked)
     form = form or ("json" if settings.json else "table")
     write = {"table": display.table, "csv": display.csv_lines, "json": display.json_lines}[form]
     for line in write(columns, list(safe_rows(rows)) if form == "csv" else rows):
         click.echo(line)
     if form == "table" and "cost_usd" in columns:
-        click.echo(_total(columns, rows, currency))
+        click.echo(_total(columns, rows, asked.currency))
+    if name in months.REPORTS and not settings.quiet:
+        click.echo(f"costroll: {months.ESTIMATED}", err=True)
+    return code
 
 
-def _by(
-    snapshot: Snapshot, settings: Settings, name: str, since: Any, until: Any, by: str, mapping: Path | None
-) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+def _asked(name: str, share: bool, given: Mapping[str, Any]) -> Asked:
+    """The options as values; refuses those that do not go together."""
+    days = {option: given[option].date() if given[option] else None for option in ("since", "until", "as_of")}
+    month = f"{given['month']:%Y-%m}" if given["month"] else None
+    is_monthly = name in months.REPORTS
+    if is_monthly and (days["since"] or days["until"]):
+        raise UsageError(f"{name} is of a whole month: --month, not --since or --until")
+    if not is_monthly and (month or days["as_of"]):
+        raise UsageError(f"--month and --as-of go with {', '.join(months.REPORTS)}, not with {name}")
+    if given["by"] and name not in {*GRAINS_BY, "forecast"}:
+        raise UsageError(f"--by goes with {', '.join(GRAINS_BY)} and forecast, not with {name}")
+    if share and (not given["by"] or name != "costs"):
+        raise UsageError("--share goes with `costroll report --by NAME`: a line a key")
+    if (given["currency"] is None) != (given["fx"] is None):
+        raise UsageError("--currency and --fx go together: the currency, and the file with its rates")
+    if given["currency"] and (given["by"] or is_monthly):
+        raise UsageError(f"--currency does not go with {'--by' if given['by'] else name}")
+    return Asked(
+        name, days["since"], days["until"], given["by"], given["mapping"], share, month, days["as_of"],
+        given["currency"], given["fx"],
+    )  # fmt: skip
+
+
+def _rows(settings: Settings, snapshot: Snapshot, asked: Asked) -> tuple[Sequence[str], Sequence[Sequence[Any]], int]:
+    """The report as columns and rows, and the exit code: 8 when a budget is over."""
+    if asked.name == "budgets":
+        table, is_over = months.budgets(settings, snapshot, asked.month, asked.as_of, asked.mapping)
+        return *table, 8 if is_over else 0
+    if asked.name == "forecast":
+        table = months.forecasts(settings, snapshot, asked.month, asked.as_of, asked.by, asked.mapping)
+        return *table, 0
+    columns, rows = _plain(snapshot, asked) if asked.by is None else _by(snapshot, settings, asked, asked.by)
+    return columns, rows, 0
+
+
+def _plain(snapshot: Snapshot, asked: Asked) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+    from etl.commands.report_rows import plain_rows, with_currency
+
+    plain = plain_rows(snapshot, asked.name, asked.since, asked.until)
+    if not asked.currency or not asked.fx:
+        return plain
+    return with_currency(snapshot, asked.name, (asked.since, asked.until), asked.currency, asked.fx, plain)
+
+
+def _by(snapshot: Snapshot, settings: Settings, asked: Asked, by: str) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
     from etl import attribution
 
-    if name not in GRAINS_BY:
-        raise UsageError(f"--by goes with {', '.join(GRAINS_BY)}, not with {name}")
-    first, last = (given.date() if given else None for given in (since, until))
-    found = attribution.report(snapshot, GRAINS_BY[name], by_of(settings, by, mapping), first, last)
-    tell_expired(snapshot, settings, since, until, found.expired_usd)
+    found = attribution.report(
+        snapshot, GRAINS_BY[asked.name], by_of(settings, by, asked.mapping), asked.since, asked.until
+    )
+    if asked.is_shared:
+        rules = [rule for rule in settings.file().attribution.shared if rule.by == by]
+        if not rules:
+            raise UsageError(f"--share: the settings have no [[attribution.shared]] with by = {by!r}")
+        found = attribution.shared(found, rules)
+    tell_expired(snapshot, settings, asked.since, asked.until, found.expired_usd)
     return found.columns, found.rows
 
 

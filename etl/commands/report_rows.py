@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from etl.manifest import Snapshot
 Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
 
 
-def plain_rows(snapshot: Snapshot, name: str, since: Any, until: Any) -> Rows:
+def plain_rows(snapshot: Snapshot, name: str, since: date | None, until: date | None) -> Rows:
     """The columns and rows of a report over the days from `since` to `until`, both included; None is open."""
     return _answer(snapshot, _chosen(name, since, until), _query(name))
 
@@ -32,7 +33,7 @@ def _answer(snapshot: Snapshot, chosen: str, text: str) -> Rows:
 def with_currency(
     snapshot: Snapshot,
     name: str,
-    stretch: tuple[Any, Any],
+    stretch: tuple[date | None, date | None],
     currency: str,
     fx: Path,
     plain: Rows,
@@ -82,11 +83,11 @@ def in_currency(column: str, currency: str) -> str:
     return f"{column.removesuffix('usd')}{currency.lower()}"
 
 
-def _chosen(name: str, since: Any, until: Any, fx: str | None = None) -> str:
+def _chosen(name: str, since: date | None, until: date | None, fx: str | None = None) -> str:
     """What every report reads: the rows of the chosen days, their costs in a currency where its rates are given."""
     relation = "rollups" if name == "periods" else "net_rollups"
-    conditions = [f"day >= DATE '{since.date()}'"] if since else []
-    conditions += [f"day <= DATE '{until.date()}'"] if until else []
+    conditions = [f"day >= DATE '{since}'"] if since else []
+    conditions += [f"day <= DATE '{until}'"] if until else []
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     if fx is None:
         return f"WITH chosen AS (SELECT * FROM {relation}{where})"  # noqa: S608  # nothing but dates is put in
