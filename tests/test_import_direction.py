@@ -62,6 +62,7 @@ ROOMS = [
     ["pipeline", "rolling_back", "collecting", "closing", "repricing"],
     ["backfill"],
     ["display"],
+    ["html_page"],
     ["commands"],
     ["cli"],
     ["__main__"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -82,8 +82,14 @@ class Asked:
     metavar="DAY",
     help="Of budgets and forecast: the last day that is known whole. [default: the newest published]",
 )
+@click.option(
+    "--html",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the days as one HTML page with charts, which needs nothing else, instead of printing them.",
+)
 @with_settings
-def command(settings: Settings, name: str, form: str | None, share: bool, **given: Any) -> int:
+def command(settings: Settings, name: str, form: str | None, share: bool, html: Path | None, **given: Any) -> int:
     """Show what the published days cost.
 
     NAME is costs (by day, model, tier and caching status), days, models, unpriced, doubtful, shutdowns, beyond,
@@ -96,6 +102,7 @@ def command(settings: Settings, name: str, form: str | None, share: bool, **give
         costroll report --by api_key
         costroll report days --by team --mapping keys.csv
         costroll report days --currency EUR --fx eur.csv
+        costroll report --since 2025-06-01 --by team --html june.html
         costroll report budgets --quiet || mail -s "over budget" boss
     """
     from etl import display
@@ -103,6 +110,8 @@ def command(settings: Settings, name: str, form: str | None, share: bool, **give
 
     snapshot = published(settings)
     asked = _asked(name, share, given)
+    if html is not None:
+        return _write_page(settings, snapshot, asked, html)
     columns, rows, code = _rows(settings, snapshot, asked)
     form = form or ("json" if settings.json else "table")
     write = {"table": display.table, "csv": display.csv_lines, "json": display.json_lines}[form]
@@ -148,6 +157,36 @@ def _rows(settings: Settings, snapshot: Snapshot, asked: Asked) -> tuple[Sequenc
         return *table, 0
     columns, rows = _plain(snapshot, asked) if asked.by is None else _by(snapshot, settings, asked, asked.by)
     return columns, rows, 0
+
+
+def _write_page(settings: Settings, snapshot: Snapshot, asked: Asked, file: Path) -> int:
+    """One page of the chosen days: charts, models, what nobody is known for, what has no price, and budgets."""
+    from etl import durable
+    from etl.commands.report_page import page
+
+    if asked.name != "costs":
+        raise UsageError("--html is one page of everything: leave the report's name away")
+    if asked.currency:
+        raise UsageError("--currency does not go with --html")
+    tables = {
+        name: _plain(snapshot, replace(asked, name=name)) for name in ("page_days", "models", "unpriced", "periods")
+    }
+    named = [("By model and tier", tables["models"]), ("Booked", tables["periods"])]
+    keys, notes, code = None, [], 0
+    if asked.by:
+        keys = (asked.by, _by(snapshot, settings, asked, asked.by))
+    if unpriced := tables["unpriced"][1]:
+        units = sum(row[list(tables["unpriced"][0]).index("quantity")] for row in unpriced)
+        notes.append(f"{units:,} units have no price and are in no sum: see below")
+        named.append(("What has no price", tables["unpriced"]))
+    if settings.file().budget.limit:
+        month = f"{asked.until:%Y-%m}" if asked.until else None
+        table, is_over = months.budgets(settings, snapshot, month, None, asked.mapping)
+        named.append(("Budgets, with estimates of the month's end", table))
+        code = 8 if is_over else 0
+    durable.write_whole(file, page(snapshot, tables["page_days"], named, keys, notes).encode())
+    click.echo(str(file))
+    return code
 
 
 def _plain(snapshot: Snapshot, asked: Asked) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
