@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner, Result
@@ -65,17 +66,18 @@ def test_json_has_rates_as_exact_strings_also_with_the_option_in_front() -> None
 
 def test_the_history_has_what_was_and_what_is() -> None:
     lines = rates("history", "o3", "--sources").output.splitlines()
-    standard = [line.split()[4:7] for line in lines if line.startswith("o3     standard  input        uncached")]
+    standard = [line.split()[4:7] for line in lines if re.match("o3 +standard +input +uncached", line)]
     assert standard == [["10.000", "2025-04-16", "2025-06-10"], ["2.000", "2025-06-10", "open"]]
 
 
 def test_the_history_of_a_model_is_a_line_for_each_stretch_without_a_change() -> None:
     lines = rates("history", "o3").output.splitlines()
     assert lines[0] == "openai: o3, USD per million units"
-    assert lines[1].split() == ["tier", "over", "from", "to", "input", "cached", "output"]
-    assert [line.split() for line in lines[3:5]] == [
+    assert lines[1].split() == ["tier", "over", "from", "to", "input", "cached", "output", "web_search_calls"]
+    assert [line.split() for line in lines[3:6]] == [
         ["standard", "2025-04-16", "2025-06-10", "10.00", "2.50", "40.00"],
-        ["standard", "2025-06-10", "open", "2.00", "0.50", "8.00"],
+        ["standard", "2025-06-10", "2026-03-12", "2.00", "0.50", "8.00"],
+        ["standard", "2026-03-12", "open", "2.00", "0.50", "8.00", "10000.00"],
     ]
     assert ["batch", "2025-04-16", "2025-06-10", "5.00*", "5.00*", "20.00*"] in [line.split() for line in lines]
     assert lines[-1] == "* inferred: --sources says from what"

@@ -22,13 +22,12 @@ from etl.times import NOTATIONS
 PARTS = {"__init__", "base", "marks", "paths", "tiers", "providers", "envelopes", "containers", "others"}
 MODULES = sorted(path for path in (CHECKOUT / "etl/sources").glob("*.py") if path.stem not in PARTS)
 LINES_MAX = 80
-# Free, or counted by what the shipped card has no rates of: units other than tokens, training, what Azure and AWS sell.
-WITHOUT_RATES = {"openai_moderations", "openai_fine_tuning", "azure_openai", "azure_apim", "bedrock", "bedrock_batch"}
+# Free, or counted by what the shipped card has no rates of: images, calls without a model, what Azure and AWS sell.
+WITHOUT_RATES = {"openai_moderations", "azure_openai", "azure_apim", "bedrock", "bedrock_batch"}
 WITHOUT_RATES |= {
     f"openai_usage_{endpoint}"
     for endpoint in (
-        "moderations", "images", "audio_speeches", "audio_transcriptions", "code_interpreter_sessions", "file_searches",
-        "web_searches",
+        "moderations", "images", "code_interpreter_sessions", "file_searches", "web_searches",
     )
 }  # fmt: skip
 EACH = pytest.mark.parametrize("source", SOURCES, ids=[source.name for source in SOURCES])
