@@ -51,13 +51,19 @@ class Plan:
         """Whether any shape claims a row."""
         return frame.select(pl.any_horizontal(self.claims)).to_series()
 
-    def has_strangers(self, frame: pl.DataFrame) -> bool:
-        """Whether any row is claimed by no shape."""
-        return not self.is_claimed(frame).all()
+    def claimed(self, frame: pl.DataFrame) -> pl.Series:
+        """The index of the shape that claims each row, or -1."""
+        first = pl.coalesce(
+            *(pl.when(claim).then(pl.lit(index, pl.Int16)) for index, claim in enumerate(self.claims)),
+            pl.lit(-1, pl.Int16),
+        )
+        return frame.select(claimed=first).to_series()
 
-    def claimed_by(self) -> pl.Expr:
-        """The index of the shape that claims a row, or -1."""
-        return pl.coalesce(*(pl.when(claim).then(index) for index, claim in enumerate(self.claims)), -1)
+    @staticmethod
+    def columns_of(shape: Shape) -> list[str]:
+        """The columns of `wanted` that rows of a shape are judged by, and their line."""
+        presence = (f"{path}?" for path in shape.presence_paths())
+        return ["line_number", *dict.fromkeys((*shape.paths(), *presence))]
 
 
 def _is_quick(shape: Shape) -> bool:

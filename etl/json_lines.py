@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
@@ -81,7 +82,7 @@ class JsonLinesReader:
             # Blank lines make no rows; then the rows cannot be numbered by their position alone.
             if frame is not None and frame.height == chunk.lines:
                 frame = frame.with_columns(line_number=pl.int_range(chunk.first_line, chunk.first_line + frame.height))
-                return self._sorted_out(frame, plan, Lines(chunk) if plan.has_strangers(frame) else None)
+                return self._sorted_out(frame, plan, lambda: Lines(chunk))
         return self._carefully(chunk, plan)
 
     def _plan(self) -> Plan | None:
@@ -123,7 +124,8 @@ class JsonLinesReader:
             suspects = np.flatnonzero(~is_blank)
         else:
             numbers = np.flatnonzero(~(is_blank | is_suspect)) + chunk.first_line
-            read = self._sorted_out(frame.with_columns(line_number=pl.Series(numbers, dtype=pl.Int64)), plan, lines)
+            frame = frame.with_columns(line_number=pl.Series(numbers, dtype=pl.Int64))
+            read = self._sorted_out(frame, plan, lambda: lines)
             suspects = np.flatnonzero(is_suspect)
         read.blank_lines = int(is_blank.sum())
         self._strict_lines(lines, suspects, read)
@@ -175,19 +177,20 @@ class JsonLinesReader:
                 return np.array([int(match[1]) - 1])
         return np.array([], dtype=np.int64)
 
-    def _sorted_out(self, frame: pl.DataFrame, plan: Plan, lines: Lines | None) -> ChunkRead:
+    def _sorted_out(self, frame: pl.DataFrame, plan: Plan, lines_of: Callable[[], Lines]) -> ChunkRead:
         """Give each row to the shape that claims it; what none claims is read again strictly."""
         read = ChunkRead()
-        if len(plan.shapes) == 1 and lines is None:
-            take_rows(plan.shapes[0], frame, read)
-            return read
-        frame = frame.with_columns(claimed=plan.claimed_by())
+        claimed = plan.claimed(frame)
         for index, shape in enumerate(plan.shapes):
-            own = frame.filter(pl.col("claimed") == index)
-            if own.height:
-                take_rows(shape, own, read)
-        strangers = frame.filter(pl.col("claimed") == -1)["line_number"].to_numpy()
-        if lines is not None and len(strangers):
+            is_own = claimed == index
+            if is_own.all():
+                take_rows(shape, frame, read)
+                return read
+            if is_own.any():
+                take_rows(shape, frame.select(plan.columns_of(shape)).filter(is_own), read)
+        strangers = frame.filter(claimed == -1)["line_number"].to_numpy()
+        if len(strangers):
+            lines = lines_of()
             self._strict_lines(lines, strangers - lines.chunk.first_line, read)
         return read
 
