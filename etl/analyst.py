@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -159,11 +159,23 @@ def frame(snapshot: Snapshot, sql_text: str) -> pl.DataFrame:
         UsageError: there is not enough memory for it.
         StorageError: a file cannot be read.
     """
+    [found] = frames(snapshot, [sql_text])
+    return found
+
+
+def frames(snapshot: Snapshot, sql_texts: Iterable[str]) -> Iterator[pl.DataFrame]:
+    """The same for several queries, one after the other.
+
+    Raises:
+        UsageError: there is not enough memory for one.
+        StorageError: a file cannot be read.
+    """
     con = _pinned(snapshot, None, None)
     try:
-        with _explained():
-            found: pl.DataFrame = con.sql(sql_text).pl()
-            return found
+        for text in sql_texts:
+            with _explained():
+                found: pl.DataFrame = con.sql(text).pl()
+            yield found
     finally:
         con.close()
 

@@ -7,10 +7,8 @@ file and the options: the same ones give the same bytes.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
-from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -25,8 +23,8 @@ from etl.attribution import By, attributed
 from etl.catalogue import literal
 from etl.engine import sql
 from etl.errors import IntegrityError, StrictError, UsageError
+from etl.export_files import require_same, writing
 from etl.manifest import Snapshot
-from etl.spreadsheets import safe_frame
 
 FOCUS_VERSION = "1.4"
 KINDS = ("focus", "costs")
@@ -56,6 +54,7 @@ _WHOLE_SQL = """
         sum(cost_usd)::DECIMAL(38, 12) AS cost_usd, sum(list_cost_usd)::DECIMAL(38, 12) AS list_cost_usd
     FROM rollups WHERE accounting_period = {month} GROUP BY ALL ORDER BY ALL
 """
+_DAYS_SQL = "SELECT DISTINCT day FROM rollups WHERE accounting_period = {month} ORDER BY day"
 
 
 @dataclass(frozen=True)
@@ -86,23 +85,37 @@ class Exported:
     """What was written.
 
     Attributes:
-        files: name, rows, bytes and SHA-256 of each.
+        unpriced: price status and unit -> quantity: in the warehouse, and without a price.
+        is_closed: whether the month is; else its figures can still change.
         rows: of the table.
         cost_usd, list_cost_usd: the sums, in the file and in the warehouse.
-        unpriced: price status and unit -> quantity: in the warehouse, and without a price.
+        files: name, rows, bytes and SHA-256 of each.
         not_told_apart: note -> cost of what `by` says nothing about.
         escaped_cells: text cells of the CSV that got an apostrophe.
-        is_closed: whether the month is; else its figures can still change.
+        rows_without_account: of FOCUS, which wants one in each.
     """
 
-    rows: int
-    cost_usd: Decimal
-    list_cost_usd: Decimal
     unpriced: dict[tuple[str, str], int]
     is_closed: bool
+    rows: int = 0
+    cost_usd: Decimal = Decimal(0)
+    list_cost_usd: Decimal = Decimal(0)
     files: list[dict[str, Any]] = field(default_factory=list)
     not_told_apart: dict[str, Decimal] = field(default_factory=dict)
     escaped_cells: int = 0
+    rows_without_account: int = 0
+
+    def add(self, kind: str, piece: pl.DataFrame) -> None:
+        """Count a piece of the table."""
+        cost, list_cost = _COSTS[kind]
+        self.rows += piece.height
+        self.cost_usd += _total(piece[cost])
+        self.list_cost_usd += _total(piece[list_cost])
+        note = "x_AttributionNote" if kind == "focus" else "note"
+        for why, usd in piece.filter(pl.col(note).is_not_null()).group_by(note).agg(pl.col(cost).sum()).rows():
+            self.not_told_apart[why] = self.not_told_apart.get(why, Decimal(0)) + (usd or 0)
+        if kind == "focus":
+            self.rows_without_account += piece["BillingAccountId"].null_count()
 
 
 def export(snapshot: Snapshot, asked: Asked, folder: Path) -> Exported:
@@ -120,28 +133,32 @@ def export(snapshot: Snapshot, asked: Asked, folder: Path) -> Exported:
             row[0] for row in analyst.query(snapshot, "SELECT DISTINCT accounting_period FROM rollups ORDER BY 1").rows
         ]
         raise UsageError(f"nothing is booked in {asked.month}; the months are {', '.join(months)}")
-    table = analyst.frame(snapshot, _text(asked))
-    done = _measured(snapshot, asked, whole, table)
+    done = Exported(_unpriced(whole), asked.month in snapshot.manifest.get("closed", {}))
     if asked.is_strict and done.unpriced:
         raise StrictError(f"{asked.month}: {_unpriced_words(done)} have no price; nothing was written")
-    _require_accounts(asked, table)
-    durable.make_dir(folder) if not folder.exists() else None
+    name = f"{asked.kind}-{asked.month}"
+    facts = {"FocusVersion": FOCUS_VERSION} if asked.kind == "focus" else {}
+    with writing(folder, name, asked.forms, facts) as files:
+        days = [day for (day,) in analyst.query(snapshot, _DAYS_SQL.format(month=literal(asked.month))).rows]
+        for piece in analyst.frames(snapshot, (_text(asked, day) for day in days)):
+            done.add(asked.kind, piece)
+            files.write(piece)
+        _require_whole(asked, whole, done)
+    done.escaped_cells = files.escaped_cells
+    sums = dict(zip(_COSTS[asked.kind], (done.cost_usd, done.list_cost_usd), strict=True))
     for form in asked.forms:
-        data, escaped = _bytes(asked, table, form)
-        path = folder / f"{asked.kind}-{asked.month}.{form}"
-        durable.write_whole(path, data)
-        _require_same(path, form, asked, done)
-        done.escaped_cells += escaped
-        done.files.append(
-            {"name": path.name, "rows": table.height, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        )
-    durable.write_whole(folder / f"{asked.kind}-{asked.month}.control.csv", _control(snapshot, asked, whole, done))
+        path = folder / f"{name}.{form}"
+        require_same(path, done.rows, sums)
+        size = path.stat().st_size
+        done.files.append({"name": path.name, "rows": done.rows, "bytes": size, "sha256": durable.sha256_of(path)})
+    durable.write_whole(folder / f"{name}.control.csv", _control(snapshot, asked, whole, done))
     return done
 
 
-def _text(asked: Asked) -> str:
-    """The whole query: what is asked, the tables that FOCUS needs, what is booked, and the export itself."""
-    values = [literal(asked.month), literal(asked.billing_account) if asked.billing_account else "NULL::VARCHAR"]
+def _text(asked: Asked, day: date) -> str:
+    """The query of a day: what is asked, the tables that FOCUS needs, what is booked, and the export itself."""
+    values = [literal(asked.month), f"DATE '{day}'"]
+    values += [literal(asked.billing_account) if asked.billing_account else "NULL::VARCHAR"]
     values += [literal(asked.by.name) if asked.by else "NULL::VARCHAR", str(asked.is_billed).lower()]
     issuers = ", ".join(f"({literal(name)}, {literal(a)}, {literal(b)})" for name, (a, b) in ISSUERS.items())
     units = ", ".join(
@@ -149,72 +166,41 @@ def _text(asked: Asked) -> str:
         for unit, (consumed, priced, quantity, price) in PRICING_UNITS.items()
     )
     parts = [
-        f"asked(month, billing_account_id, attributed_by, is_billed) AS (VALUES ({', '.join(values)}))",
+        f"asked(month, day, billing_account_id, attributed_by, is_billed) AS (VALUES ({', '.join(values)}))",
         f"issuers(provider, provider_name, service_name) AS (VALUES {issuers})",
         f"pricing_units(unit, consumed, priced, quantity_factor, price_factor) AS (VALUES {units})",
     ]
     if asked.by:
-        year, month = map(int, asked.month.split("-"))
-        last = date(year, month, monthrange(year, month)[1])
-        parts.append(attributed(asked.by, date(year, month, 1), last).strip())
+        parts.append(attributed(asked.by, day, day).strip())
     parts.append(f"booked AS (\n{sql('exports/booked_by' if asked.by else 'exports/booked')}\n)")
     return f"WITH {', '.join(parts)}\n{sql(f'exports/{asked.kind}')}"
 
 
-def _measured(snapshot: Snapshot, asked: Asked, whole: pl.DataFrame, table: pl.DataFrame) -> Exported:
-    """Hold the table against the warehouse: costs exactly, and every unit that has no price by its reason."""
-    sums = [_total(table[name]) for name in _COSTS[asked.kind]]
-    wanted = [_total(whole[name]) for name in ("cost_usd", "list_cost_usd")]
-    if sums != wanted:
-        raise IntegrityError(
-            f"{asked.month}: the export adds up to {sums} USD, the rollups to {wanted}; nothing was written"
-        )
-    unpriced = {
+def _unpriced(whole: pl.DataFrame) -> dict[tuple[str, str], int]:
+    return {
         (status, unit): quantity
         for status, unit, quantity in whole.select("price_status", "unit", "quantity").rows()
         if status.startswith("unpriced")
     }
-    done = Exported(table.height, sums[0], sums[1], unpriced, asked.month in snapshot.manifest.get("closed", {}))
-    note, cost = ("x_AttributionNote" if asked.kind == "focus" else "note"), _COSTS[asked.kind][0]
-    for why, usd in table.filter(pl.col(note).is_not_null()).select(note, cost).rows():
-        done.not_told_apart[why] = done.not_told_apart.get(why, Decimal(0)) + (usd or 0)
-    return done
 
 
 def _total(values: pl.Series) -> Decimal:
     return sum((value for value in values if value is not None), Decimal(0))
 
 
-def _require_accounts(asked: Asked, table: pl.DataFrame) -> None:
-    if asked.kind == "focus" and (without := table["BillingAccountId"].null_count()):
+def _require_whole(asked: Asked, whole: pl.DataFrame, done: Exported) -> None:
+    """Hold the table against the warehouse, before a file gets its name."""
+    sums = [done.cost_usd, done.list_cost_usd]
+    wanted = [_total(whole[name]) for name in ("cost_usd", "list_cost_usd")]
+    if sums != wanted:
+        raise IntegrityError(
+            f"{asked.month}: the export adds up to {sums} USD, the rollups to {wanted}; nothing was written"
+        )
+    if done.rows_without_account:
         raise UsageError(
-            f"{without:,} of {table.height:,} rows name no account, and FOCUS wants one in each: "
+            f"{done.rows_without_account:,} of {done.rows:,} rows name no account, and FOCUS wants one in each: "
             "say whose they are with --billing-account ID"
         )
-
-
-def _bytes(asked: Asked, table: pl.DataFrame, form: str) -> tuple[bytes, int]:
-    """The bytes of a file, and how many of its cells were escaped."""
-    buffer = io.BytesIO()
-    if form == "parquet":
-        instants = [name for name, kind in table.schema.items() if isinstance(kind, pl.Datetime)]
-        facts = {"FocusVersion": FOCUS_VERSION} if asked.kind == "focus" else {}
-        zoned = table.with_columns(pl.col(name).dt.replace_time_zone("UTC") for name in instants)
-        zoned.write_parquet(buffer, compression="zstd", metadata=facts)
-        return buffer.getvalue(), 0
-    shown, escaped = safe_frame(table)
-    shown.write_csv(buffer, datetime_format="%Y-%m-%dT%H:%M:%SZ", date_format="%Y-%m-%d")
-    return buffer.getvalue(), escaped
-
-
-def _require_same(path: Path, form: str, asked: Asked, done: Exported) -> None:
-    """Read a file back from the disk and add it up again."""
-    with durable.explained("read", path):
-        data = path.read_bytes()
-    found = pl.read_parquet(data) if form == "parquet" else pl.read_csv(data, infer_schema=False)
-    sums = [_total(found[name].cast(pl.Decimal(38, 12))) for name in _COSTS[asked.kind]]
-    if found.height != done.rows or sums != [done.cost_usd, done.list_cost_usd]:
-        raise IntegrityError(f"{path}: {found.height} rows and {sums} USD were read back; remove it and export again")
 
 
 def _unpriced_words(done: Exported) -> str:

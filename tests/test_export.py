@@ -16,6 +16,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from etl.errors import IntegrityError
+from etl.export_files import require_same
 from etl.spreadsheets import safe
 from tests import focus_rules
 from tests.nights import NOON, Ran, chat, costroll, write_jsonl
@@ -260,6 +262,7 @@ def test_focus_wants_an_account_in_each_row() -> None:
     refused = export("focus", "2026-06", code=2)
     assert "2 of 2 rows name no account" in refused.err
     assert "--billing-account ID" in refused.err
+    assert list(OUT.iterdir()) == []  # no half of a file, hidden or not
     export("focus", "2026-06", "--billing-account", "acme")
     assert {row["BillingAccountId"] for row in rows("focus-2026-06.csv")} == {"acme"}
 
@@ -288,3 +291,14 @@ def test_what_a_spreadsheet_takes_for_a_formula_gets_an_apostrophe(text: str) ->
 @pytest.mark.parametrize("value", ["a=1", "", "1", " x", None, -1, Decimal("-0.5")])
 def test_other_text_and_numbers_stay(value: object) -> None:
     assert safe(value) is value
+
+
+def test_a_file_that_is_not_what_was_written_is_found_when_it_is_read_back(june_and_july: None) -> None:
+    export("costs", "2026-06")
+    sums = {"cost_usd": Decimal("0.000285"), "list_cost_usd": Decimal("0.000285")}
+    for form in ("parquet", "csv"):
+        require_same(OUT / f"costs-2026-06.{form}", 5, sums)
+        with pytest.raises(IntegrityError, match=r"5 rows and 0\.000285"):
+            require_same(OUT / f"costs-2026-06.{form}", 5, sums | {"cost_usd": Decimal("0.000286")})
+        with pytest.raises(IntegrityError, match="not 4 and"):
+            require_same(OUT / f"costs-2026-06.{form}", 4, sums)

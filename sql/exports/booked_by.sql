@@ -1,5 +1,5 @@
--- What is booked in a month, told apart by who caused it.
--- In:    rollups; asked, one row: month; attributed, rows of attributed_between of the month with `key`, `note`, `tags`
+-- What is booked in a month of a day's usage, told apart by who caused it.
+-- In:    rollups; asked, one row: month, day; attributed, rows of attributed_between of the day with `key`, `note`, `tags`
 -- Out:   one row = cell of rollups x key x note. A cell that is booked in one month only is told apart by its records.
 --        Of a cell with corrections the records do not say which of them was booked when, so its rows stand as they are,
 --        with the note `booked with corrections`. Requests, which cost nothing, are not told apart either.
@@ -8,14 +8,16 @@
 -- NULL:  costs are NULL when and only when price_status is unpriced_*; key where `note` says why
 WITH
 of_month AS (
-    SELECT * FROM rollups WHERE accounting_period = (SELECT month FROM asked) AND meter <> 'requests'
+    SELECT *
+    FROM rollups
+    WHERE accounting_period = (SELECT month FROM asked) AND day = (SELECT day FROM asked) AND meter <> 'requests'
 ),
 cells AS (
     SELECT
         * EXCLUDE (quantity, cost_usd, list_cost_usd, accounting_period, charge_class),
         bool_and(accounting_period = (SELECT month FROM asked) AND charge_class = 'usage') AS is_whole
     FROM rollups
-    WHERE day IN (SELECT day FROM of_month) AND meter <> 'requests'
+    WHERE day = (SELECT day FROM asked) AND meter <> 'requests'
     GROUP BY ALL
 ),
 told_apart AS (
@@ -74,4 +76,4 @@ SELECT * FROM standing
 UNION ALL BY NAME
 SELECT *, NULL::VARCHAR AS key, NULL::VARCHAR AS note, NULL::VARCHAR AS tags
 FROM rollups
-WHERE accounting_period = (SELECT month FROM asked) AND meter = 'requests'
+WHERE accounting_period = (SELECT month FROM asked) AND day = (SELECT day FROM asked) AND meter = 'requests'

@@ -1,5 +1,5 @@
--- What is booked in a month, as a table for a ledger or a spreadsheet.
--- In:    booked, rows of exports/booked or exports/booked_by; asked, one row: month
+-- What is booked in a month of a day's usage, as a table for a ledger or a spreadsheet.
+-- In:    booked, rows of exports/booked or exports/booked_by; asked, one row: month, day
 -- Out:   one row = day x account x project x provider x model x tier x meter x caching status x key x price status x
 --        charge class; requests, which cost nothing, are left out
 -- Units: quantity in `unit`; costs in USD, exact

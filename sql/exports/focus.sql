@@ -1,6 +1,6 @@
--- What is booked in a month, as the Cost and Usage dataset of FOCUS 1.4; docs/focus.md says what stands in each column.
+-- What is booked in a month of a day's usage, as the Cost and Usage dataset of FOCUS 1.4; docs/focus.md says what stands in each column.
 -- In:    booked, rows of exports/booked or exports/booked_by
---        asked, one row: month, billing_account_id, attributed_by, is_billed
+--        asked, one row: month, day, billing_account_id, attributed_by, is_billed
 --        issuers (provider, provider_name, service_name); pricing_units (unit, consumed, priced, quantity_factor,
 --        price_factor)
 -- Out:   one row = one priced row of booked; what has no price or is never charged is not a charge of FOCUS
@@ -92,4 +92,8 @@ CROSS JOIN asked AS a
 JOIN pricing_units AS u ON u.unit = b.unit
 LEFT JOIN issuers AS i ON i.provider = b.provider
 WHERE b.price_status LIKE 'priced%'
-ORDER BY ALL
+ORDER BY
+    "BillingAccountId" NULLS FIRST, "SubAccountId" NULLS FIRST, "SkuPriceId" NULLS FIRST, "ChargeClass" NULLS FIRST,
+    "x_ModelId" NULLS FIRST, "x_AttributedTo" NULLS FIRST, "x_AttributionNote" NULLS FIRST, "Tags" NULLS FIRST,
+    "x_RateId" NULLS FIRST, "x_RateVersion" NULLS FIRST, "x_PriceStatus", "x_SourceKind", "x_IsEstimated" NULLS FIRST,
+    "ConsumedQuantity", "ContractedCost", "ListCost"
