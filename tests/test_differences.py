@@ -19,9 +19,14 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from etl.cli import exit_code_of
-from tests.test_reconcile import NEW_HEADER, chat, compare, csv_row, in_batch, publish
+from etl.framing import Input
+from etl.reconciling import Tolerance, Witnesses, reconcile
+from etl.statements import combined
+from tests.test_reconcile import NEW_HEADER, chat, compare, csv_row, in_batch, publish, read
 
 MODEL, MINI = "gpt-4.1-2025-04-14", "gpt-4.1-mini-2025-04-14"
 FRIDAY, SATURDAY, SUNDAY = "2025-11-21", "2025-11-22", "2025-11-23"
@@ -300,3 +305,45 @@ def test_the_band_of_long_prompts_is_told_from_a_new_price(tmp_path: Path) -> No
         [band] = answer["findings"]
         assert (band["class"], band["quantity"]) == ("long_context_band", quantity)
         assert Decimal(band["amount_usd"]) == Decimal("2.50") - Decimal(amount)
+
+
+def test_calls_that_are_merely_alike_are_no_duplicates_where_the_bill_counts_them_all(tmp_path: Path) -> None:
+    """Two files, each with one call of the same second and the same 100,000 tokens. Billed twice, it was two calls."""
+    folder = tmp_path / "warehouse"
+    publish(folder, [chat(1, SATURDAY, MODEL, 100_000, 0, 0)])
+    publish(folder, [chat(2, SATURDAY, MODEL, 100_000, 0, 0)])
+
+    twice = export(tmp_path, [(SATURDAY, "0.40", f"{MODEL}, input", "proj_a", "200000")])
+    assert compare(folder, twice, "--tolerance", "0") == (0, compare(folder, twice)[1] | {"tolerance_usd": "0"})
+    once = export(tmp_path, [(SATURDAY, "0.20", f"{MODEL}, input", "proj_a", "100000")])
+    assert found(compare(folder, once)[1]) == [("duplicates", SATURDAY, Decimal("0.2"))]
+
+
+WORDS = [f"{MODEL}, input", f"{MODEL}, cached input", f"{MODEL}, output", BATCH, f"batch api | {MODEL}"]
+ITEMS = st.sampled_from([*WORDS, f"flex | {MODEL}, input", f"{MINI}, input", "web search tool calls", "x | y", ""])
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from([FRIDAY, SATURDAY, SUNDAY]),
+        st.decimals("-1", "3", places=6).map(str),
+        ITEMS,
+        st.sampled_from(["proj_a", "proj_b", ""]),
+        st.integers(0, 2_000_000).map(str),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=LINES, with_quantities=st.booleans())
+def test_whatever_is_billed_the_classes_add_up_to_the_difference_in_every_line(
+    root: Path, tmp_path: Path, lines: list[Line], with_quantities: bool
+) -> None:
+    ours = pl.read_parquet(root / "current" / "rollups" / "*.parquet", hive_partitioning=False)
+    rates = pl.read_parquet(root / "current" / "rates" / "rates*.parquet", hive_partitioning=False)
+    statement = combined([read(Input("cost.csv", export(tmp_path, lines, with_quantities=with_quantities)))])
+    result = reconcile(ours, statement, Tolerance(Decimal(0)), Witnesses(rates=rates))
+
+    for cell in result.cells:
+        assert sum(one.amount_usd for one in result.findings_of(cell)) == cell.difference_usd
+    assert sum(one.amount_usd for one in result.findings) == result.ours_usd - result.theirs_usd

@@ -14,6 +14,7 @@ from etl.commands import reconcile_page, reconcile_report
 from etl.commands.reconcile_report import Told
 from etl.reconciling import Finding
 from etl.reconciling.invoices import facts as step_facts
+from etl.spreadsheets import safe_rows
 from etl.statements.matching import DIMENSIONS
 
 # The columns of a rate file as `costroll rates import` reads it.
@@ -59,7 +60,8 @@ def write_all(folder: Path, told: Told) -> list[Path]:
 def csv_text(rows: Sequence[dict[str, Any]], columns: Sequence[str] = ("day",)) -> str:
     """Rows as CSV; the columns are those of the rows, where there are any."""
     names = list(rows[0]) if rows else list(columns)
-    return "".join(f"{line}\n" for line in display.csv_lines(names, [list(row.values()) for row in rows]))
+    safe = safe_rows([list(row.values()) for row in rows])
+    return "".join(f"{line}\n" for line in display.csv_lines(names, safe))
 
 
 def frame(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:

@@ -17,6 +17,7 @@ from etl.reconciling.counts import UsageCount
 from etl.reconciling.findings import total
 from etl.reconciling.invoices import Step, unexplained_of
 from etl.reconciling.invoices import facts as step_facts
+from etl.spreadsheets import safe_rows
 from etl.statements import Statement
 
 _DAYS_SHOWN = 5
@@ -271,7 +272,7 @@ def write_csv(file: Path, result: Reconciliation) -> None:
     """Write every line, whatever is printed."""
     rows = line_facts(result)
     columns = list(rows[0]) if rows else ["day"]
-    text = display.csv_lines(columns, [list(found.values()) for found in rows])
+    text = display.csv_lines(columns, safe_rows([list(found.values()) for found in rows]))
     file.write_text("".join(f"{line}\n" for line in text), encoding="utf-8")
 
 

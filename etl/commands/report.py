@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from etl.commands import months
+from etl.commands import accruals, months
 from etl.commands.attributing import by_of, by_options, tell_expired
 from etl.commands.options import Settings, with_settings
 from etl.errors import UsageError
@@ -52,10 +52,11 @@ class Asked:
     as_of: date | None
     currency: str | None
     fx: Path | None
+    through: date | None
 
 
 @click.command()
-@click.argument("name", type=click.Choice([*REPORTS, *months.REPORTS]), default="costs")
+@click.argument("name", type=click.Choice([*REPORTS, *accruals.REPORTS, *months.REPORTS]), default="costs")
 @click.option("--since", type=_DAY, metavar="DAY", help="From this UTC day on.")
 @click.option("--until", type=_DAY, metavar="DAY", help="Up to this UTC day, itself included.")
 @click.option("--currency", metavar="CODE", help="Show costs in this currency too, such as EUR; with --fx.")
@@ -82,6 +83,7 @@ class Asked:
     metavar="DAY",
     help="Of budgets and forecast: the last day that is known whole. [default: the newest published]",
 )
+@click.option("--through", type=_DAY, metavar="DAY", help="Of accrual and journal: the month of this day, up to it.")
 @click.option(
     "--html",
     metavar="FILE",
@@ -93,7 +95,7 @@ def command(settings: Settings, name: str, form: str | None, share: bool, html: 
     """Show what the published days cost.
 
     NAME is costs (by day, model, tier and caching status), days, models, unpriced, doubtful, shutdowns, beyond,
-    periods, quarantine, budgets (exit code 8 when one is over) or forecast.
+    periods, quarantine, accrual, journal, budgets (exit code 8 when one is over) or forecast.
 
     \b
     Example:
@@ -103,6 +105,7 @@ def command(settings: Settings, name: str, form: str | None, share: bool, html: 
         costroll report days --by team --mapping keys.csv
         costroll report days --currency EUR --fx eur.csv
         costroll report --since 2025-06-01 --by team --html june.html
+        costroll report journal --through 2025-06-20
         costroll report budgets --quiet || mail -s "over budget" boss
     """
     from etl import display
@@ -126,8 +129,11 @@ def command(settings: Settings, name: str, form: str | None, share: bool, html: 
 
 def _asked(name: str, share: bool, given: Mapping[str, Any]) -> Asked:
     """The options as values; refuses those that do not go together."""
-    days = {option: given[option].date() if given[option] else None for option in ("since", "until", "as_of")}
+    days = {
+        option: given[option].date() if given[option] else None for option in ("since", "until", "as_of", "through")
+    }
     month = f"{given['month']:%Y-%m}" if given["month"] else None
+    accruals.refuse_others(name, days["through"], [days["since"], days["until"], given["by"], given["currency"]])
     is_monthly = name in months.REPORTS
     if is_monthly and (days["since"] or days["until"]):
         raise UsageError(f"{name} is of a whole month: --month, not --since or --until")
@@ -143,7 +149,7 @@ def _asked(name: str, share: bool, given: Mapping[str, Any]) -> Asked:
         raise UsageError(f"--currency does not go with {'--by' if given['by'] else name}")
     return Asked(
         name, days["since"], days["until"], given["by"], given["mapping"], share, month, days["as_of"],
-        given["currency"], given["fx"],
+        given["currency"], given["fx"], days["through"],
     )  # fmt: skip
 
 
@@ -155,6 +161,8 @@ def _rows(settings: Settings, snapshot: Snapshot, asked: Asked) -> tuple[Sequenc
     if asked.name == "forecast":
         table = months.forecasts(settings, snapshot, asked.month, asked.as_of, asked.by, asked.mapping)
         return *table, 0
+    if asked.through is not None:
+        return *accruals.rows(snapshot, asked.name, asked.through), 0
     columns, rows = _plain(snapshot, asked) if asked.by is None else _by(snapshot, settings, asked, asked.by)
     return columns, rows, 0
 

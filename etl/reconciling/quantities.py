@@ -75,17 +75,24 @@ def finding(item: Item, kind: str, quantity: int, evidence: str, *, is_carried: 
 
 
 def _duplicates(items: Sequence[Item], repeated: Sequence[Repeat]) -> Iterator[Finding]:
+    """What files that are copies add, file by file, unless the provider counts the calls of a file twice as well."""
     held = defaultdict(list)
     for item in items:
         held[item.key.day, item.key.meter, item.key.caching_status, item.key.tier].append(item)
+    by_file: dict[str, list[tuple[Item, int]]] = defaultdict(list)
     for one in repeated:
         near = held.get((one.day, one.meter, one.caching_status, one.tier), ())
-        fits = [item for item in near if _holds(item, one)]
-        if fits:
-            item = fits[0]
-            item.left -= one.quantity
-            evidence = f"{one.quantity:,} {item.unit} of {one.input_name} stand in another file too"
-            yield finding(item, "duplicates", one.quantity, evidence)
+        if fits := [item for item in near if _holds(item, one)]:
+            by_file[one.input_name].append((fits[0], one.quantity))
+    for name, own in by_file.items():
+        known = [(item, quantity) for item, quantity in own if item.counted is not None]
+        before = sum(abs(item.left) for item, _ in known)
+        if known and sum(abs(item.left - quantity) for item, quantity in known) >= before:
+            continue
+        for item, quantity in own:
+            item.left -= quantity
+            evidence = f"{quantity:,} {item.unit} of {name} stand in another file too"
+            yield finding(item, "duplicates", quantity, evidence)
 
 
 def _holds(item: Item, one: Repeat) -> bool:
@@ -120,7 +127,8 @@ def _moved(items: Sequence[Item], dimension: str, kind: str, *, partial: bool) -
 
 
 def _moves_in_parts(high: Key, low: Key, dimension: str) -> bool:
-    return (dimension == "day" and high.tier == _BATCH) or (dimension == "tier" and low.tier == COMPLIMENTARY)
+    is_billed_later = dimension == "day" and high.tier == _BATCH and high.day < low.day
+    return is_billed_later or (dimension == "tier" and low.tier == COMPLIMENTARY)
 
 
 def _move(high: Item, low: Item, quantity: int, dimension: str, kind: str) -> Iterator[Finding]:
