@@ -119,6 +119,14 @@ def test_a_chain_of_five_calls_is_one_number() -> None:
     assert (chain["workflow"], chain["requests"], Decimal(chain["cost_usd"])) == ("support-42", "5", Decimal("0.00285"))
 
 
+def test_the_middle_chain_stands_below_the_table() -> None:
+    # One, two, three and four calls of 0.00021: the lower of the two in the middle is 0.00042.
+    night(*(call(f"{size}-{n}", NOON + n, workflow=f"w{size}") for size in (1, 2, 3, 4) for n in range(size)))
+    assert costroll("report", "--by", "workflow").out.splitlines()[-1] == (
+        "each of 4 by workflow: 0.00021 to 0.00084 USD, the middle one 0.00042 USD"
+    )
+
+
 def test_a_tag_of_the_mapping_file_sums_the_keys_of_a_team(three_keys: None) -> None:
     keys = mapping("api_key,team,cost_centre", "k1,search,100", "k2,search,200")
     assert costs(report("--by", "team", "--mapping", keys), "team") == {

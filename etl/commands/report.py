@@ -122,6 +122,8 @@ def command(settings: Settings, name: str, form: str | None, share: bool, html: 
         click.echo(line)
     if form == "table" and "cost_usd" in columns:
         click.echo(_total(columns, rows, asked.currency))
+    if form == "table" and asked.by and name == "costs" and (spread := _spread(asked.by, columns, rows)):
+        click.echo(spread)
     if name in months.REPORTS and not settings.quiet:
         click.echo(f"costroll: {months.ESTIMATED}", err=True)
     return code
@@ -236,3 +238,15 @@ def _total(columns: Sequence[str], rows: Sequence[Sequence[Any]], currency: str 
     note = f"; {without:,} units have no price and are not in it: costroll report unpriced" if without else ""
     other = f" = {total_of(in_currency('cost_usd', currency))} {currency}" if currency else ""
     return f"total {total_of('cost_usd')} USD{other}{span}{note}"
+
+
+def _spread(by: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str | None:
+    """From the cheapest to the dearest, with the one in the middle: the lower of two, so that nothing is divided."""
+    from etl.display import money
+
+    cost = list(columns).index("cost_usd")
+    known = sorted(row[cost] for row in rows if row[0] is not None and row[cost] is not None)
+    if len(known) < 2:
+        return None
+    low, middle, high = known[0], known[(len(known) - 1) // 2], known[-1]
+    return f"each of {len(known):,} by {by}: {money(low)} to {money(high)} USD, the middle one {money(middle)} USD"

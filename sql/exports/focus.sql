@@ -5,7 +5,8 @@
 --        price_factor)
 -- Out:   one row = one priced row of booked; what has no price or is never charged is not a charge of FOCUS
 -- Units: costs and unit prices in USD, exact; quantities in ConsumedUnit and PricingUnit
--- NULL:  ListUnitPrice where list prices of different size were in force within one row under a contract
+-- NULL:  ListUnitPrice where two list prices were in force within one row under a contract, and their mean has more
+--        than six decimals
 SELECT
     (CASE WHEN a.is_billed THEN b.cost_usd ELSE 0 END)::DECIMAL(38, 12) AS "BilledCost",
     coalesce(b.account_id, a.billing_account_id) AS "BillingAccountId",
