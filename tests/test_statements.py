@@ -15,6 +15,7 @@ from etl.framing import Input
 from etl.statements import Dimensions, StatementFile, combined
 from etl.statements.anthropic_costs import model_id
 from etl.statements.files import read
+from tests.nights import costroll
 
 DAY = date(2025, 11, 21)
 CONSOLE = (
@@ -170,26 +171,33 @@ def test_a_plain_statement_that_cannot_be_read_is_refused(tmp_path: Path, row: s
 def test_spend_of_gateways_is_summed_by_day_and_model(tmp_path: Path) -> None:
     """0.1 + 0.2 is 0.3 here; usage with the user's own key is billed elsewhere and is not in `cost_total`."""
     text = (
-        "created_at,generation_id,cost_total,byok_usage_inference,model_permaslug,variant\n"
-        "2025-11-21 12:00:00.713,g-1,0.1,0,openai/gpt-4o-mini,standard\n"
-        "2025-11-21 12:00:01.713,g-2,0.2,0,openai/gpt-4o-mini,standard\n"
-        "2025-11-21 12:00:02.713,g-3,0,0.9,openai/gpt-4o-mini,free\n"
+        "created_at,generation_id,cost_total,byok_usage_inference,model_permaslug,provider_name,variant\n"
+        "2025-11-21 12:00:00.713,g-1,0.1,0,openai/gpt-4o-mini,OpenAI,standard\n"
+        "2025-11-21 12:00:01.713,g-2,0.2,0,openai/gpt-4o-mini,OpenAI,standard\n"
+        "2025-11-21 12:00:02.713,g-3,0,0.9,openai/gpt-4o-mini,OpenAI,free\n"
     )
     generations = of(tmp_path, text)
     daily = of(tmp_path, '"Date","Slug","Usage","BYOK Usage"\n"2025-11-21 00:00:00","openai/gpt-4o-mini","0.3","0"\n')
 
-    expected = (Decimal("0.3"), Dimensions(model="openai/gpt-4o-mini"))
-    assert said(generations) == [expected, (Decimal(0), Dimensions(model="openai/gpt-4o-mini:free"))]
-    assert said(daily) == [expected] and daily.provider == "openrouter"
+    expected = (Decimal("0.3"), Dimensions(model="gpt-4o-mini", tier="standard"))
+    assert said(generations) == [expected, (Decimal(0), Dimensions(model="gpt-4o-mini", tier="free"))]
+    assert said(daily) == [expected] and combined([daily]).provider == "openai"
 
 
-def test_litellms_spend_is_an_estimate_of_one_providers_bill(tmp_path: Path) -> None:
+def test_of_a_gateways_bill_one_provider_is_compared_at_a_time(tmp_path: Path) -> None:
+    """LiteLLM's spend, its own estimate: 0.00018 of OpenAI's models, 0.5 of Anthropic's."""
     header = "request_id,spend,startTime,model,custom_llm_provider\n"
-    row = "a,0.00018,2025-11-21 12:00:00.100,gpt-4o-mini,openai\n"
+    rows = "a,0.00018,2025-11-21 12:00:00.100,gpt-4o-mini,openai\n"
+    rows += "b,0.5,2025-11-21 12:00:00.100,anthropic/claude-x,anthropic\n"
+    file = of(tmp_path, header + rows)
 
-    assert said(of(tmp_path, header + row)) == [(Decimal("0.00018"), Dimensions(model="gpt-4o-mini"))]
-    with pytest.raises(UsageError, match="calls of anthropic and openai; filter the export"):
-        of(tmp_path, header + row + row.replace("openai", "anthropic"))
+    with pytest.raises(
+        UsageError, match="bills of anthropic and openai: reconcile one provider at a time, with --prov"
+    ):
+        combined([file])
+    for provider, amount in (("openai", "0.00018"), ("anthropic", "0.5")):
+        [line] = combined([file], provider).lines
+        assert line.amount_usd == Decimal(amount)
 
 
 @pytest.mark.parametrize(
@@ -219,3 +227,62 @@ def test_bills_of_two_providers_are_not_one_bill(tmp_path: Path) -> None:
 def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match="line 1 names the column 'amount_usd' twice"):
         of(tmp_path, "day,amount_usd,amount_usd\n2025-11-21,1,2\n")
+
+
+def messages(folder: Path) -> Path:
+    """A warehouse with two messages of 2025-11-21, at the list prices of Haiku 4.5, in USD per million.
+
+    1,000,000 uncached at 1 = 1.00; 2,000,000 cache read at 0.10 = 0.20; 400,000 written for 5 minutes at 1.25 = 0.50;
+    100,000 out at 5 = 0.50. In batch: 200,000 uncached at 0.50 = 0.10; 40,000 out at 2.50 = 0.10.
+    """
+    columns = "occurred_at,request_id,provider,model,tier,input_uncached_tokens,input_cached_tokens"
+    columns += ",input_cache_write_5m_tokens,output_tokens"
+    rows = ["a,anthropic,claude-haiku-4-5-20251001,standard,1000000,2000000,400000,100000"]
+    rows += ["b,anthropic,claude-haiku-4-5-20251001,batch,200000,0,0,40000"]
+    log = folder / "log.csv"
+    log.write_text("".join(f"{line}\n" for line in [columns, *(f"2025-11-21T12:00:00Z,{row}" for row in rows)]))
+    assert costroll("run", log, "--warehouse", folder / "w").code == 0
+    return folder / "w"
+
+
+def test_our_rating_meets_anthropics_cost_report_in_cents(tmp_path: Path) -> None:
+    warehouse = messages(tmp_path)
+    haiku = {"model": "claude-haiku-4-5-20251001"}
+    batch = haiku | {"service_tier": "batch"}
+    page = tmp_path / "cost.json"
+    page.write_text(
+        report(
+            haiku | {"amount": "100.00", "token_type": "uncached_input_tokens"},
+            haiku | {"amount": "20.00", "token_type": "cache_read_input_tokens"},
+            haiku | {"amount": "50.0000", "token_type": "cache_creation.ephemeral_5m_input_tokens"},
+            haiku | {"amount": "55.00", "token_type": "output_tokens"},
+            batch | {"amount": "10", "token_type": "uncached_input_tokens"},
+            batch | {"amount": "10", "token_type": "output_tokens"},
+            {"amount": "2", "cost_type": "web_search", "token_type": None, "model": None, "service_tier": None},
+        )
+    )
+    ran = costroll("--warehouse", warehouse, "--json", "reconcile", page, "--tolerance", "0")
+
+    # Output is billed at 0.55, a tenth above 0.50; and two cents of searches are in no token log.
+    assert ran.code == 7
+    found = {one["class"]: Decimal(one["amount_usd"]) for one in ran.said["findings"]}
+    assert found == {"regional_uplift": Decimal("-0.05"), "tool_fees": Decimal("-0.02")}
+
+
+def test_our_rating_meets_the_consoles_cost_csv_up_to_its_cents(tmp_path: Path) -> None:
+    """The names are those that people use; 1.00 + 0.20 + 0.50 + 0.50 + 0.10 + 0.10 = 2.40."""
+    warehouse = messages(tmp_path)
+    rows = [
+        ("Claude Haiku 4.5", "message", "input_no_cache", "1.00"),
+        ("Claude Haiku 4.5", "message", "input_cache_read", "0.20"),
+        ("Claude Haiku 4.5", "message", "input_cache_write_5m", "0.50"),
+        ("Claude Haiku 4.5", "message", "output", "0.50"),
+        ("Claude Haiku 4.5", "batch", "input_no_cache", "0.10"),
+        ("Claude Haiku 4.5", "batch", "output", "0.10"),
+    ]
+    text = "".join(f"2025-11-21,{m},Default,k,{u},≤ 200k,{t},{c},{c},token,global,,k,active\n" for m, u, t, c in rows)
+    bill = tmp_path / "claude_api_cost.csv"
+    bill.write_text(CONSOLE + text)
+
+    ran = costroll("--warehouse", warehouse, "--json", "reconcile", bill, "--tolerance", "0")
+    assert ran.code == 0 and ran.said["findings"] == [] and Decimal(ran.said["theirs_usd"]) == Decimal("2.40")

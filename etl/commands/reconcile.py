@@ -31,6 +31,7 @@ def _tolerance(context: click.Context, parameter: click.Parameter, texts: Sequen
 @click.command(name="reconcile")
 @click.argument("paths", metavar="STATEMENT...", nargs=-1, required=True)
 @click.option("--account", metavar="ID", help="Compare only our rows of this account. [default: all]")
+@click.option("--provider", metavar="NAME", help="Of a bill that has several, such as a gateway's: compare this one.")
 @click.option(
     "--tolerance",
     metavar="USD|N%",
@@ -62,6 +63,7 @@ def command(
     settings: Settings,
     paths: tuple[str, ...],
     account: str | None,
+    provider: str | None,
     tolerance: tuple[Decimal, Decimal],
     accept: tuple[str, ...],
     shows_all: bool,
@@ -100,7 +102,7 @@ def command(
     if (preparer or reviewer) and not keeps:
         raise click.UsageError("--preparer and --reviewer are for the record that --keep makes")
     snapshot = published(settings)
-    given = reconcile_inputs.read_all(paths)
+    given = reconcile_inputs.read_all(paths, provider)
     witnesses = reconcile_inputs.witnesses_of(snapshot, given, account, explanations)
     ours = reconcile_inputs.our_rollups(snapshot, account)
     result = reconcile(ours, given.statement, Tolerance(*tolerance), witnesses, accept)

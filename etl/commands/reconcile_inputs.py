@@ -29,7 +29,7 @@ class Read(NamedTuple):
     usage_exports: list[Input]
 
 
-def read_all(paths: Sequence[str]) -> Read:
+def read_all(paths: Sequence[str], provider: str | None) -> Read:
     """Read the whole bill; each file that is refused gets its line, and then nothing is compared."""
     found = inputs.find(paths)
     refused, files, exports = list(found.refused), [], []
@@ -49,7 +49,7 @@ def read_all(paths: Sequence[str]) -> Read:
     if not files:
         more = "; a usage export is no bill, give the bill beside it" if exports else "; give OpenAI's cost_*.csv"
         raise UsageError(f"{', '.join(paths)}: there is no statement in it{more}")
-    return Read(combined(files), exports)
+    return Read(combined(files, provider), exports)
 
 
 def our_rollups(snapshot: Snapshot, account: str | None) -> pl.DataFrame:

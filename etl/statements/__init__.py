@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
@@ -48,6 +48,7 @@ class StatementLine:
         list_usd: what it would be without a discount, where the bill says so.
         rounding_usd: how far the provider's own rounding may have moved the amount.
         last_day: of a line that bills several days; None: `day` only.
+        provider: whose usage it is, where that is not the file's: a gateway's bill has several.
     """
 
     statement_name: str
@@ -64,6 +65,7 @@ class StatementLine:
     list_usd: Decimal | None = None
     rounding_usd: Decimal = Decimal(0)
     last_day: date | None = None
+    provider: str | None = None
 
     def content(self) -> tuple[object, ...]:
         """What makes two lines of two exports the same line."""
@@ -114,15 +116,22 @@ class Statement:
         return self.stretches.get(day, day)
 
 
-def combined(files: Sequence[StatementFile]) -> Statement:
+def combined(given: Sequence[StatementFile], provider: str | None = None) -> Statement:
     """Put the files of a bill together, and count what overlapping exports repeat once only.
 
+    Args:
+        given: the files.
+        provider: whose lines to take; None: there must be one only.
+
     Raises:
-        UsageError: two files bill the same day of the same project with different lines, or cover no day at all.
+        UsageError: the lines are of several providers, two files bill the same day of the same project with different
+            lines, or no day is covered at all.
     """
-    providers = sorted({file.provider for file in files})
-    if len(providers) > 1:
-        raise UsageError(f"these are bills of {' and '.join(providers)}: reconcile one provider at a time")
+    found = sorted({line.provider or file.provider for file in given for line in file.lines})
+    if provider is None and len(found) > 1:
+        raise UsageError(f"these are bills of {' and '.join(found)}: reconcile one provider at a time, with --provider")
+    whose = provider or next(iter(found), given[0].provider)
+    files = [replace(file, lines=tuple(_of(file, whose))) for file in given]
     lines: list[StatementLine] = []
     repeated = 0
     taken: dict[date, list[tuple[str, list[StatementLine]]]] = defaultdict(list)
@@ -144,7 +153,11 @@ def combined(files: Sequence[StatementFile]) -> Statement:
         names = ", ".join(file.name for file in files)
         raise UsageError(f"{names}: covers no day, so there is nothing to compare; export a range with days in it")
     days = frozenset(day for file in files for day in file.days)
-    return Statement(files[0].provider, tuple(files), tuple(lines), days, span, repeated, _stretches(lines))
+    return Statement(whose, tuple(files), tuple(lines), days, span, repeated, _stretches(lines))
+
+
+def _of(file: StatementFile, provider: str) -> Iterable[StatementLine]:
+    return (line for line in file.lines if (line.provider or file.provider) == provider)
 
 
 def _stretches(lines: Iterable[StatementLine]) -> dict[date, date]:

@@ -1,5 +1,6 @@
 """Read what a gateway says a call cost: OpenRouter's activity exports and LiteLLM's SpendLogs, summed by day and model.
 
+Each row is of the provider whose models it names, as `costroll run` reads it: `--provider` takes one of them.
 OpenRouter's `cost_total` and `Usage` are what it charges (bring-your-own-key usage is billed elsewhere and left out).
 LiteLLM's `spend` is its own estimate by its own price table, a second opinion rather than a bill. Times are UTC.
 """
@@ -10,14 +11,16 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
+from etl.sources.providers import PROVIDERS
 from etl.statements import EXACT, Dimensions, StatementFile, StatementLine
 from etl.statements.cells import csv_rows, exact_number, filled, utc_day, wrong
 
-OPENROUTER_COLUMNS = ("generation_id", "created_at", "cost_total", "model_permaslug", "variant")
+OPENROUTER_COLUMNS = ("generation_id", "created_at", "cost_total", "model_permaslug", "provider_name", "variant")
 OPENROUTER_DAILY_COLUMNS = ("Date", "Slug", "Usage")
 LITELLM_COLUMNS = ("request_id", "spend", "startTime", "model", "custom_llm_provider")
-# Day, provider, model, amount and line of one row.
-_Spent = tuple[date, str, str, Decimal, int]
+# Day, provider, model and tier of a row.
+_Key = tuple[date, str, str, str | None]
+_STANDARD = "standard"
 _DAY_CHARACTERS = 10
 
 
@@ -41,52 +44,80 @@ def read_openrouter(text: str, name: str) -> StatementFile:
     rows = []
     for number, cells in csv_rows(text, name, OPENROUTER_COLUMNS):
         own = filled(cells, OPENROUTER_COLUMNS)
-        variant = own["variant"] if own["variant"] not in (None, "standard") else None
-        model = ":".join(filter(None, (own["model_permaslug"], variant)))
-        rows.append(_spent(name, number, own["created_at"], "created_at", "openrouter", model, own["cost_total"]))
+        slug = own["model_permaslug"] or ""
+        provider = _provider(own["provider_name"]) or _vendor(slug)
+        key = (_day(own["created_at"], "created_at", name, number), provider, _model(slug), own["variant"] or _STANDARD)
+        rows.append((key, own["cost_total"], number))
     return _summed(rows, name)
 
 
 def read_openrouter_daily(text: str, name: str) -> StatementFile:
-    """Read OpenRouter's activity by day."""
+    """Read OpenRouter's activity by day; a variant such as `free` stands behind the slug."""
     rows = []
     for number, cells in csv_rows(text, name, OPENROUTER_DAILY_COLUMNS):
         own = filled(cells, OPENROUTER_DAILY_COLUMNS)
-        rows.append(_spent(name, number, own["Date"], "Date", "openrouter", own["Slug"] or "", own["Usage"]))
+        slug, _, variant = (own["Slug"] or "").partition(":")
+        key = (_day(own["Date"], "Date", name, number), _vendor(slug), _model(slug), variant or _STANDARD)
+        rows.append((key, own["Usage"], number))
     return _summed(rows, name)
 
 
 def read_litellm(text: str, name: str) -> StatementFile:
-    """Read LiteLLM's SpendLogs."""
+    """Read LiteLLM's SpendLogs, which name no tier."""
     rows = []
     for number, cells in csv_rows(text, name, LITELLM_COLUMNS):
         own = filled(cells, LITELLM_COLUMNS)
-        provider = own["custom_llm_provider"] or "openai"
-        rows.append(_spent(name, number, own["startTime"], "startTime", provider, own["model"] or "", own["spend"]))
+        provider = _provider(own["custom_llm_provider"]) or "openai"
+        key = (_day(own["startTime"], "startTime", name, number), provider, _model(own["model"] or ""), None)
+        rows.append((key, own["spend"], number))
     return _summed(rows, name)
 
 
-def _spent(
-    name: str, number: int, instant: str | None, column: str, provider: str, model: str, amount: str | None
-) -> _Spent:
-    day = utc_day((instant or "")[:_DAY_CHARACTERS], column, name, number)
-    if not model:
-        raise wrong(name, number, "the row names no model")
-    return day, provider, model, exact_number(amount, "the cost", name, number) or Decimal(0), number
+def _day(instant: str | None, column: str, name: str, number: int) -> date:
+    return utc_day((instant or "")[:_DAY_CHARACTERS], column, name, number)
 
 
-def _summed(rows: Iterable[_Spent], name: str) -> StatementFile:
-    """One line a day and model, at the first row that counts in it."""
-    sums: dict[tuple[date, str], tuple[Decimal, int]] = {}
-    providers = set()
-    for day, provider, model, amount, number in rows:
-        providers.add(provider)
-        if len(providers) > 1:
-            raise wrong(name, number, f"calls of {' and '.join(sorted(providers))}; filter the export to one provider")
-        total, first = sums.get((day, model), (Decimal(0), number))
-        sums[day, model] = EXACT.add(total, amount), first
+def _provider(word: str | None) -> str | None:
+    """The provider that a gateway's word means, as in our rollups."""
+    return word and PROVIDERS.get(word.lower(), word.lower())
+
+
+def _vendor(slug: str) -> str:
+    """Whose name a model has, as `run` takes it where a log names no provider."""
+    if "claude-" in slug:
+        return "anthropic"
+    if "gemini-" in slug:
+        return "google"
+    return _provider(slug.partition("/")[0] if "/" in slug else None) or "openai"
+
+
+def _model(slug: str) -> str:
+    return slug.rpartition("/")[2]
+
+
+def _summed(rows: Iterable[tuple[_Key, str | None, int]], name: str) -> StatementFile:
+    """One line for each key, at the first row that counts in it."""
+    sums: dict[_Key, tuple[Decimal, int]] = {}
+    for key, cell, number in rows:
+        if not key[2]:
+            raise wrong(name, number, "the row names no model")
+        amount = exact_number(cell, "the cost", name, number) or Decimal(0)
+        total, first = sums.get(key, (Decimal(0), number))
+        sums[key] = EXACT.add(total, amount), first
     lines = tuple(
-        StatementLine(name, first, day, total, None, None, model, None, None, Dimensions(model=model))
-        for (day, model), (total, first) in sums.items()
+        StatementLine(
+            name,
+            first,
+            day,
+            total,
+            None,
+            None,
+            model,
+            None,
+            None,
+            Dimensions(model=model, tier=tier),
+            provider=provider,
+        )
+        for (day, provider, model, tier), (total, first) in sums.items()
     )
-    return StatementFile(name, min(providers, default="openrouter"), lines, frozenset(line.day for line in lines))
+    return StatementFile(name, "openai", lines, frozenset(line.day for line in lines))
