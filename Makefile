@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WAREHOUSE := warehouse/demo
 
-.PHONY: help install demo test test-oracle test-month test-mutation test-faults test-kill test-race test-disk test-flips fuzz check format bench clean test-histories
+.PHONY: help install demo test test-oracle test-month test-mutation test-faults test-kill test-race test-disk test-flips fuzz check format bench bench-mixed clean test-histories
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ format: install ## Put the code in its usual form
 
 bench: install ## Measure speed and memory beside two references
 	$(BIN)/python bench/compare.py
+
+bench-mixed: install ## Measure a mixed log beside a pure one
+	$(BIN)/python bench/mixed.py
 
 clean: ## Remove the environment, the demo's warehouse and caches
 	rm -rf .venv warehouse .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench .fuzz
