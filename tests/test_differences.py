@@ -347,3 +347,50 @@ def test_whatever_is_billed_the_classes_add_up_to_the_difference_in_every_line(
     for cell in result.cells:
         assert sum(one.amount_usd for one in result.findings_of(cell)) == cell.difference_usd
     assert sum(one.amount_usd for one in result.findings) == result.ours_usd - result.theirs_usd
+
+
+def usage_export(
+    folder: Path, *rows: tuple[str, str, str, int], header: str = "project_id,model,batch,service_tier"
+) -> Path:
+    """A usage export of 2025-11-22 with these rows: project, model, batch and uncached input tokens."""
+    file = folder / "completions_usage.csv"
+    columns = "start_time,end_time,start_time_iso,end_time_iso,num_model_requests,input_tokens,output_tokens," + header
+    lines = [
+        f"1763769600,1763856000,,,1,{tokens},0,{project},{model},{batch},{'default' if batch == 'False' else ''}"
+        for project, model, batch, tokens in rows
+    ]
+    file.write_text("".join(f"{line}\n" for line in [columns, *lines]))
+    return file
+
+
+SATURDAY_BILL = [(SATURDAY, "0.20", f"{MODEL}, input", "proj_a", "")]
+
+
+def test_an_export_without_projects_is_compared_without_projects(root: Path, tmp_path: Path) -> None:
+    """All three sides meet by model, tier, meter and caching status: 100,000 tokens each."""
+    bill = export(tmp_path, SATURDAY_BILL, with_quantities=False)
+    code, answer = compare(root, bill, usage_export(tmp_path, ("", MODEL, "False", 100_000)), "--tolerance", "0")
+
+    assert code == 0 and answer["findings"] == [] and answer["coverage"]["coarse_days"] == []
+    assert answer["grains"][0]["dimensions"] == ["day", "model", "tier", "meter", "caching_status"]
+
+
+def test_an_export_that_is_not_grouped_by_batch_is_told_and_not_used(root: Path, tmp_path: Path) -> None:
+    bill = export(tmp_path, SATURDAY_BILL, with_quantities=False)
+    usage = usage_export(tmp_path, ("proj_a", MODEL, "", 7))
+    code, answer = compare(root, bill, usage, "--tolerance", "0")
+
+    assert code == 0 and answer["findings"] == [] and answer["coverage"]["coarse_days"] == [SATURDAY]
+
+
+def test_an_export_of_one_capability_says_nothing_of_another(root: Path, tmp_path: Path) -> None:
+    """An export that never names gpt-4.1 does not say that none of it was used."""
+    bill = export(tmp_path, SATURDAY_BILL, with_quantities=False)
+    usage = usage_export(tmp_path, ("proj_a", "text-embedding-3-small", "False", 5))
+    _, answer = compare(root, bill, usage, "--tolerance", "0")
+
+    # 5 tokens of embeddings at 0.02 per million are in no log of ours, and not on the bill either.
+    assert [(one["model"], one["class"], Decimal(one["amount_usd"])) for one in answer["findings"]] == [
+        ("text-embedding-3-small", "late_or_lost", Decimal("-0.0000001")),
+        ("text-embedding-3-small", "late_or_lost", Decimal("0.0000001")),
+    ]

@@ -167,6 +167,9 @@ def header(told: Told) -> list[tuple[str, str]]:
         said.append(("counts", ", ".join(told.counts.names)))
         requests = f"{found.counted_requests:,} requests, ours {found.our_requests:,}"
         said.append(("", f"{len(found.counted_days):,} of these days, {requests}"))
+        if found.coarse_days:
+            words = "not grouped as the lines are (by model, batch, service tier and project), and not used"
+            said.append(("", f"{_days(found.coarse_days)} {words}"))
     said.append(("missing", missing))
     if found.filling_days:
         said.append(("filling", f"{_days(found.filling_days)}: the provider may still add to them"))

@@ -80,11 +80,17 @@ def reconcile(
     rows, lines = _by_day(_charged(compared_rows), statement), _by_day(statement.lines, statement)
     counts = _by_day(counted, statement)
     aliases_on = cache(lambda day: _aliases_on(day, known.aliases, statement.provider))
-    said = _dimensions_in(statement.lines)
+    said, coarse = _dimensions_in(statement.lines), set[date]()
     cells: list[Cell] = []
     grains: dict[tuple[str, ...], list[date]] = defaultdict(list)
     for day in sorted({statement.billed_on(day) for day in statement.span}):
         grain = _grain(rows[day], lines[day], said)
+        if lacking := _lacking(rows[day], counts[day], grain):
+            if lacking == {"project_id"} and not _all_have_quantities(lines[day]):
+                grain = tuple(name for name in grain if name != "project_id")  # so that all three sides meet
+            else:
+                coarse.add(day)
+                counts[day] = []
         if rows[day] and lines[day]:
             grains[grain].append(day)
         cells += compared(day, rows[day], lines[day], grain, aliases_on(day), counts[day])
@@ -92,13 +98,16 @@ def reconcile(
     ground = Ground(
         RateBook(known.rates, statement.provider),
         aliases_on,
-        frozenset(statement.billed_on(day) for day in known.counts.days & statement.span),
+        {
+            model: {statement.billed_on(day) for day in days & statement.span} - coarse
+            for model, days in known.counts.days_of.items()
+        },
         frozenset(day for day, own_lines in lines.items() if _all_have_quantities(own_lines)),
-        with_projects=bool(counted) and _share_projects(every, counted),
+        with_projects=bool(counted) and _share_projects(every, counted) and not coarse,
     )
     findings = explain(cells, ground, known.repeated, known.expected, sorted(statement.span))
     result = Reconciliation(
-        coverage(ours, own, statement, known.counts),
+        coverage(ours, own, statement, known.counts, frozenset(coarse)),
         {grain: tuple(days) for grain, days in grains.items()},
         tuple(cells),
         tuple(findings),
@@ -166,6 +175,15 @@ def _share_projects(rows: Sequence[OurRow], others: Sequence[OurRow] | Sequence[
         return True
     ours = {row.project_id for row in rows}
     return None not in ours and not ours.isdisjoint(other.project_id for other in others)
+
+
+def _lacking(rows: Sequence[OurRow], counts: Sequence[OurRow], grain: Sequence[str]) -> set[str]:
+    """The dimensions of a day's grain that the usage export is not grouped by: its counts cannot be put there."""
+    tokens = [row for row in counts if row.unit == "tokens"]
+    found = {name for name in ("model", "tier") if name in grain and any(getattr(row, name) is None for row in tokens)}
+    if "project_id" in grain and tokens and not _share_projects(rows, tokens):
+        found.add("project_id")
+    return found
 
 
 def _aliases_on(day: date, aliases: pl.DataFrame | None, provider: str) -> Mapping[str, Set[str]]:

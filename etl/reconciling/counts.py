@@ -6,7 +6,8 @@ the larger of the two, as a later export of the same interval may be.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -31,15 +32,21 @@ class UsageCount:
     Attributes:
         names, sha256s: of the files.
         rows: the quantities; none of them has a price.
-        days: every day from the first to the last that has any usage.
+        days_of: model -> every day from the first to the last of the exports that have this model. An export of one
+            capability, such as completions, says nothing of another's models.
         requests: all of them.
     """
 
     names: tuple[str, ...] = ()
     sha256s: tuple[str, ...] = ()
     rows: tuple[OurRow, ...] = ()
-    days: frozenset[date] = field(default_factory=frozenset)
+    days_of: Mapping[str | None, frozenset[date]] = field(default_factory=dict)
     requests: int = 0
+
+    @property
+    def days(self) -> frozenset[date]:
+        """The days that any export covers."""
+        return frozenset(day for days in self.days_of.values() for day in days)
 
 
 def read_counts(inputs: Sequence[Input], provider: str) -> UsageCount:
@@ -67,12 +74,24 @@ def read_counts(inputs: Sequence[Input], provider: str) -> UsageCount:
                 raise UsageError(f"{inputs[part.input_index].name}: {part.refusal}")
             hashes.append(part.content.sha256)
     usage = _usage(frames).filter(pl.col("provider") == provider)
-    days = usage["day"].unique().sort()
-    covered = (
-        frozenset(days[0] + timedelta(at) for at in range((days[-1] - days[0]).days + 1)) if len(days) else frozenset()
-    )
     names = tuple(source.name for source in inputs)
-    return UsageCount(names, tuple(hashes), tuple(_rows(usage)), covered, int(usage["requests"].sum() or 0))
+    return UsageCount(names, tuple(hashes), tuple(_rows(usage)), _days_of(frames), int(usage["requests"].sum() or 0))
+
+
+def _days_of(frames: Sequence[pl.DataFrame]) -> dict[str | None, frozenset[date]]:
+    spans: dict[int, set[date]] = defaultdict(set)
+    models: dict[int, set[str | None]] = defaultdict(set)
+    for frame in frames:
+        at = frame["input_index"][0]
+        spans[at].update(frame["day"])
+        models[at].update(frame["model"] if "model" in frame.columns else [None])
+    found: dict[str | None, frozenset[date]] = defaultdict(frozenset)
+    for at, days in spans.items():
+        first = min(days)
+        whole = frozenset(first + timedelta(step) for step in range((max(days) - first).days + 1))
+        for model in models[at]:
+            found[model] |= whole
+    return dict(found)
 
 
 def _usage(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -27,6 +27,7 @@ class Coverage:
         organizations: theirs.
         other_providers: whose rows of ours are left out.
         counted_days: those of `days` that usage exports cover.
+        coarse_days: those of `counted_days` on which they are not grouped as finely as the lines, and are not used.
         counted_requests, our_requests: of the days that usage exports cover.
     """
 
@@ -41,6 +42,7 @@ class Coverage:
     organizations: tuple[str, ...]
     other_providers: tuple[str, ...]
     counted_days: tuple[date, ...]
+    coarse_days: tuple[date, ...]
     counted_requests: int
     our_requests: int
 
@@ -50,7 +52,12 @@ SETTLED_AFTER_DAYS = 2
 
 
 def coverage(
-    ours: pl.DataFrame, own: pl.DataFrame, statement: Statement, counts: UsageCount, today: date | None = None
+    ours: pl.DataFrame,
+    own: pl.DataFrame,
+    statement: Statement,
+    counts: UsageCount,
+    coarse: frozenset[date],
+    today: date | None = None,
 ) -> Coverage:
     """Say which days each side covers.
 
@@ -59,6 +66,7 @@ def coverage(
         own: those of the bill's provider.
         statement: the bill.
         counts: the provider's usage exports.
+        coarse: the days on which they are not grouped finely enough.
         today: the UTC day it is.
     """
     now = today or datetime.now(UTC).date()
@@ -79,6 +87,7 @@ def coverage(
         organizations=tuple(sorted({line.organization_id for line in statement.lines if line.organization_id})),
         other_providers=tuple(sorted(set(ours["provider"].unique()) - {statement.provider})),
         counted_days=tuple(sorted(counted)),
+        coarse_days=tuple(sorted(coarse)),
         counted_requests=counts.requests,
         our_requests=int(requests or 0),
     )

@@ -71,14 +71,14 @@ class Ground(NamedTuple):
     Attributes:
         book: the rates.
         aliases_on: model name -> the snapshots it stood for on a day.
-        counted_days: those that usage exports cover.
+        counted_days: model -> the days on which usage exports cover it.
         billed_days: those on which every line of the bill has its quantity.
         with_projects: whether ours and the usage export name the same projects.
     """
 
     book: RateBook
     aliases_on: Callable[[date], Mapping[str, Set[str]]]
-    counted_days: Set[date]
+    counted_days: Mapping[str | None, Set[date]]
     billed_days: Set[date]
     with_projects: bool
 
@@ -144,11 +144,16 @@ class _Making:
             priced = [row.cost_usd for row in item.rows if row.cost_usd is not None]
             item.cost_usd = None if item.rows and not priced else _sum(priced)
             item.rate = _rate(item, self._ground)
-            if item.counted is not None or self._cell.day in self._ground.counted_days:
+            if item.counted is not None or self._is_covered(item):
                 item.counted, item.basis = item.counted or 0, "usage export"
         if len(items) == 1 and _is_single(self._cell):
             self._take_bills_quantity(items[0])
         return items
+
+    def _is_covered(self, item: Item) -> bool:
+        """Whether the exports would have the item's usage if there were any."""
+        days = self._ground.counted_days
+        return any(item.key.day in days.get(name, ()) for name in (item.key.model, *item.names))
 
     def _take_bills_quantity(self, item: Item) -> None:
         """The bill's own quantity beats every other count, if each of its lines here has one in the meter's unit."""

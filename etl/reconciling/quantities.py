@@ -179,4 +179,14 @@ def _one_sided(items: Sequence[Item]) -> Iterator[Finding]:
         }
         counted = f"{source[item.basis]} {item.counted or 0:,} {item.unit}, our logs {item.ours:,}"
         which = "missing in our logs" if quantity < 0 else "not (yet) with the provider"
-        yield finding(item, "late_or_lost", quantity, f"{abs(quantity):,} {item.unit} {which}: {counted}")
+        yield finding(
+            item, "late_or_lost", quantity, f"{abs(quantity):,} {item.unit} {which}: {counted}{_second(item)}"
+        )
+
+
+def _second(item: Item) -> str:
+    """What the usage export says where the bill has counted."""
+    other = item.cell.counted_quantity
+    if item.basis != "bill" or other is None:
+        return ""
+    return "; so does the usage export" if other == item.counted else f"; the usage export counts {other:,}"
