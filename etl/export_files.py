@@ -47,11 +47,11 @@ class Files:
         if "csv" in self._files:
             shown, escaped = safe_frame(piece)
             self.escaped_cells += escaped
-            for rows in shown.iter_slices(_ROWS_AT_ONCE):
-                rows.write_csv(
-                    self._files["csv"], include_header=not self._has_header, datetime_format=_INSTANT, date_format=_DAY
-                )
+            if not self._has_header:
+                shown.clear().write_csv(self._files["csv"])
                 self._has_header = True
+            for rows in shown.iter_slices(_ROWS_AT_ONCE):
+                rows.write_csv(self._files["csv"], include_header=False, datetime_format=_INSTANT, date_format=_DAY)
 
     def _write_parquet(self, piece: pl.DataFrame) -> None:
         instants = [name for name, kind in piece.schema.items() if isinstance(kind, pl.Datetime)]

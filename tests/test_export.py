@@ -257,6 +257,15 @@ def test_what_has_no_price_is_left_out_of_focus_said_and_in_the_costs() -> None:
     assert not OUT.exists()
 
 
+def test_a_month_in_which_nothing_has_a_price_is_a_file_without_rows() -> None:
+    night(call("a", model="my-own"), code=3)
+    assert export("focus", "2026-06").out.splitlines()[-1] == "0 rows, 0.00 USD, as in the warehouse"
+    assert rows("focus-2026-06.csv") == []
+    assert (OUT / "focus-2026-06.csv").read_text().startswith("BilledCost,BillingAccountId,")
+    assert pl.read_parquet(OUT / "focus-2026-06.parquet").height == 0
+    assert focus_rules.offences(OUT / "focus-2026-06.csv") == []
+
+
 def test_focus_wants_an_account_in_each_row() -> None:
     assert costroll("run", write_jsonl(Path("a.jsonl"), [chat("a")])).code == 0
     refused = export("focus", "2026-06", code=2)
