@@ -6,8 +6,11 @@ cause is worth on its way. The size here is small; `make test-month` takes 300,0
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from collections import defaultdict
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -58,14 +61,29 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Month, 
         found[name] = reconciled(warehouse, months[name])
     run(warehouse, months["lost_log"].logs)
     found["lost_log"] = reconciled(warehouse, months["lost_log"])
+    # The warehouse of the last night, and the same bill without quantities, as OpenAI exported it in 2025.
+    old = months["lost_log"].bill.with_name("cost_old.csv")
+    old.write_text(without_quantities(months["lost_log"].bill.read_text()))
+    found["old export"] = reconciled(warehouse, replace(months["lost_log"], bill=old))
+    months["old export"] = months["lost_log"]
+    alone = costroll("--warehouse", warehouse, "--json", "reconcile", old)
+    found["amounts alone"], months["amounts alone"] = alone.said, months["lost_log"]
     return {name: (months[name], found[name]) for name in months}
+
+
+def without_quantities(text: str) -> str:
+    rows = list(csv.reader(text.splitlines()))
+    kept = [at for at, name in enumerate(rows[0]) if not name.startswith("quantity")]
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows([[row[at] for at in kept] for row in rows])
+    return lines.getvalue()
 
 
 def amounts(answer: dict[str, Any]) -> dict[str, Decimal]:
     return {kind: Decimal(own["amount_usd"]) for kind, own in answer["classes"].items()}
 
 
-@pytest.mark.parametrize("left_out", ["nothing", *CAUSES])
+@pytest.mark.parametrize("left_out", ["nothing", *CAUSES, "old export"])
 def test_each_cause_is_found_with_its_exact_amount_and_nothing_else(
     answers: dict[str, tuple[Month, dict[str, Any]]], left_out: str
 ) -> None:
@@ -76,6 +94,16 @@ def test_each_cause_is_found_with_its_exact_amount_and_nothing_else(
     assert amounts(answer) == planted
     assert Decimal(answer["difference_usd"]) == sum(planted.values())
     assert answer["exit_code"] == 7
+
+
+def test_amounts_alone_tell_everything_but_what_was_given_for_nothing(
+    answers: dict[str, tuple[Month, dict[str, Any]]],
+) -> None:
+    """Without quantities and without a usage export, free tokens look like tokens that the provider never had."""
+    month, answer = answers["amounts alone"]
+    planted = {FOUND_AS[cause][0]: usd for cause, usd in month.worth.items()}
+
+    assert amounts(answer) == {"late_or_lost": planted.pop("complimentary")} | planted
 
 
 def test_each_cause_is_found_on_its_own_days(answers: dict[str, tuple[Month, dict[str, Any]]]) -> None:

@@ -74,8 +74,8 @@ def finding(item: Item, kind: str, quantity: int, evidence: str, *, is_carried: 
     return Finding(kind, item.cell, item.worth(quantity), evidence, abs(quantity), item.unit, values, is_carried)
 
 
-def _duplicates(items: Sequence[Item], repeated: Sequence[Repeat]) -> Iterator[Finding]:
-    """What files that are copies add, file by file, unless the provider counts the calls of a file twice as well."""
+def repeated_in(items: Sequence[Item], repeated: Sequence[Repeat]) -> dict[str, list[tuple[Item, int]]]:
+    """What each file that is a copy adds to which items."""
     held = defaultdict(list)
     for item in items:
         held[item.key.day, item.key.meter, item.key.caching_status, item.key.tier].append(item)
@@ -84,7 +84,12 @@ def _duplicates(items: Sequence[Item], repeated: Sequence[Repeat]) -> Iterator[F
         near = held.get((one.day, one.meter, one.caching_status, one.tier), ())
         if fits := [item for item in near if _holds(item, one)]:
             by_file[one.input_name].append((fits[0], one.quantity))
-    for name, own in by_file.items():
+    return by_file
+
+
+def _duplicates(items: Sequence[Item], repeated: Sequence[Repeat]) -> Iterator[Finding]:
+    """What files that are copies add, file by file, unless the provider counts the calls of a file twice as well."""
+    for name, own in repeated_in(items, repeated).items():
         known = [(item, quantity) for item, quantity in own if item.counted is not None]
         before = sum(abs(item.left) for item, _ in known)
         if known and sum(abs(item.left - quantity) for item, quantity in known) >= before:
