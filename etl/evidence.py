@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+import polars as pl
+import pyarrow as pa
 
 from etl import __version__, analyst
 from etl.errors import UsageError
 from etl.manifest import INSTANT_FORMAT, Snapshot, members_of_state
 from etl.periods import days_of
+from etl.schema import arrow_schema, polars_schema
+from etl.statements import Statement
 from etl.warehouse import Warehouse
 
 UNRECONCILED = "unreconciled"
@@ -27,7 +32,7 @@ def keep(
     root: Path,
     compared: Snapshot,
     found: Mapping[str, Any],
-    days: Iterable[date],
+    statement: Statement,
     *,
     preparer: str | None,
     reviewer: str | None,
@@ -39,7 +44,7 @@ def keep(
         root: the warehouse.
         compared: the snapshot.
         found: what was found, as JSON can hold it; amounts are text.
-        days: those of the bill.
+        statement: the bill; its lines are kept in the table `statements`.
         preparer, reviewer: who; None when it is not said.
         now: the instant, naive UTC.
 
@@ -48,7 +53,7 @@ def keep(
     """
     if preparer is not None and preparer == reviewer:
         raise UsageError(f"{preparer} cannot review what {preparer} prepared: name another --reviewer, or none")
-    covered = sorted(day.isoformat() for day in days)
+    covered = sorted(day.isoformat() for day in statement.span)
     at = now or datetime.now(UTC).replace(tzinfo=None)
     record = {
         **found,
@@ -68,9 +73,41 @@ def keep(
         if parent is None or parent.number != compared.number:
             raise UsageError("another snapshot was published while this one was compared; run it again")
         builder = warehouse.begin(parent)
-        snapshot = builder.commit({**members_of_state(parent), "action": "reconcile", "reconciliations": [record]})
+        lines = _lines(statement, builder.number)
+        name = f"statements/{builder.number:08d}.parquet"
+        builder.write(name, lines)
+        facts = {"action": "reconcile", "reconciliations": [record], "expected": {name: {"rows": lines.num_rows}}}
+        snapshot = builder.commit({**members_of_state(parent), **facts})
         analyst.build_database(warehouse)
     return snapshot
+
+
+def _lines(statement: Statement, number: int) -> pa.Table:
+    """The lines of a bill as rows of the table `statements`."""
+    hashes = {file.name: file.sha256 for file in statement.files}
+    rows = [
+        {
+            "statement_name": line.statement_name,
+            "statement_sha256": hashes[line.statement_name],
+            "provider": statement.provider,
+            "line_number": line.line_number,
+            "day": line.day,
+            "last_day": line.last_day,
+            "kind": line.kind,
+            "line_item": line.line_item,
+            "model": line.dimensions.model,
+            "tier": line.dimensions.tier,
+            "meter": line.dimensions.meter,
+            "caching_status": line.dimensions.caching_status,
+            "project_id": line.project_id,
+            "quantity": None if line.quantity is None else f"{line.quantity:f}",
+            "unit": line.quantity_unit,
+            "amount_usd": f"{line.amount_usd:f}",
+            "at_snapshot": number,
+        }
+        for line in statement.lines
+    ]
+    return pl.DataFrame(rows, schema=polars_schema("statements")).to_arrow().cast(arrow_schema("statements"))
 
 
 def rollups_sha256(snapshot: Snapshot, days: Iterable[str]) -> str:

@@ -211,6 +211,26 @@ CONTRACTS_COLUMNS = _columns(
     ("rate_version", pl.Int64, "the version that introduced it"),
 )
 
+STATEMENTS_COLUMNS = _columns(
+    ("statement_name", pl.String, "the file's name as given"),
+    ("statement_sha256", pl.String, "SHA-256 of its decompressed bytes"),
+    ("provider", pl.String, "whose bill it is"),
+    ("line_number", pl.Int64, "1-based physical line on which the row begins"),
+    ("day", pl.Date, "UTC day that it bills, or the first of them"),
+    ("last_day", pl.Date, "of a line that bills several days; NULL: `day` only"),
+    ("kind", pl.String, "`usage`, `fee`, `credit`, `discount` or `tax`"),
+    ("line_item", pl.String, "the provider's own words; NULL when it is not grouped by them"),
+    ("model", pl.String, "as read from the line; NULL where it does not say"),
+    ("tier", pl.String, "as read from the line; NULL where it does not say"),
+    ("meter", pl.String, "as read from the line; NULL where it does not say"),
+    ("caching_status", pl.String, "as read from the line; NULL where it does not say"),
+    ("project_id", pl.String, "NULL where the line does not say"),
+    ("quantity", pl.String, "exact, as text; NULL where the line does not say"),
+    ("unit", pl.String, "of `quantity`"),
+    ("amount_usd", pl.String, "exact, as text: a bill may write more decimals than a DECIMAL holds"),
+    ("at_snapshot", pl.Int64, "the snapshot that keeps this reconciliation"),
+)
+
 VERSIONS_COLUMNS = _columns(
     ("rate_version", pl.Int64, "counts from 1"),
     ("name", pl.String, "of the card or import"),
@@ -237,6 +257,7 @@ TABLES = {
     "rates": RATES_COLUMNS,
     "aliases": ALIASES_COLUMNS,
     "contracts": CONTRACTS_COLUMNS,
+    "statements": STATEMENTS_COLUMNS,
     "versions": VERSIONS_COLUMNS,
     "models": MODELS_COLUMNS,
 }

@@ -165,6 +165,12 @@ def test_the_close_cites_what_was_kept_with_who_prepared_and_who_reviewed_it(boo
     assert len(evidence["statements"][0]["sha256"]) == 64 and evidence["classes"] == {"day_boundary": "0.500000000000"}
     assert closed.said["reconciliation"].startswith("openai reconciled: difference 0.5 USD, unexplained 0 USD, against")
     assert closed.said["reconciliation"].endswith("snapshot 1, prepared by P. Repair, reviewed by R. View")
+    # The bill's lines are kept, to the last digit, and can be asked for.
+    kept_lines = books("--json", "sql", "select day, line_item, quantity, amount_usd from statements order by day").said
+    assert [(line["day"], line["quantity"], line["amount_usd"]) for line in kept_lines] == [
+        ("2025-11-21", "1000000.0", "2.00"),
+        ("2025-11-30", "500000.0", "0.50"),
+    ]
     # It stays with the warehouse, and the warehouse stays sound.
     assert "reconciled" in books("close", "--list").out and books("verify").code == 0
 

@@ -123,7 +123,7 @@ def command(
     kept = None
     if keeps:
         found = reconcile_report.evidence(told)
-        kept = keep(settings.warehouse, snapshot, found, result.coverage.days, preparer=preparer, reviewer=reviewer)
+        kept = keep(settings.warehouse, snapshot, found, given.statement, preparer=preparer, reviewer=reviewer)
     if settings.json:
         click.echo(reconcile_report.as_json(told))
     else:
