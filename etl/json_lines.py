@@ -180,6 +180,8 @@ class JsonLinesReader:
     def _sorted_out(self, frame: pl.DataFrame, plan: Plan, lines_of: Callable[[], Lines]) -> ChunkRead:
         """Give each row to the shape that claims it; what none claims is read again strictly."""
         read = ChunkRead()
+        if frame.is_empty():
+            return read
         claimed = plan.claimed(frame)
         for index, shape in enumerate(plan.shapes):
             is_own = claimed == index

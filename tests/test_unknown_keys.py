@@ -35,8 +35,8 @@ def test_an_unknown_key_is_counted_and_told_and_does_not_alarm(tmp_path: Path) -
 
     assert ran.code == 0
     assert ran.err == (
-        f"{log}: openai_chat has usage.prompt_tokens_details.hologram_tokens, which Costroll does not know:"
-        " in 2 of 3 lines looked at, first at line 2; if it is billed, its cost is not here\n"
+        f"{log}: unknown_key: openai_chat has usage.prompt_tokens_details.hologram_tokens, which Costroll"
+        " does not know: in 2 of 3 lines looked at, first at line 2; if it is billed, its cost is not here\n"
     )
     status = costroll("status", "--warehouse", tmp_path / "warehouse")
     assert "keys it did not know: openai_chat usage.prompt_tokens_details.hologram_tokens" in status.out

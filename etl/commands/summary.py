@@ -34,7 +34,7 @@ def tell_troubles(report: RunReport) -> None:
             f"{key.source} has {key.path}, which Costroll does not know: {where}; if it is billed, its cost is not here"
         )
         name = _printable(key.input_name)
-        messages.tell("warning", "unknown_key", f"{name}: {text}", **(asdict(key) | {"input_name": name}))
+        messages.tell("warning", "unknown_key", f"{name}: unknown_key: {text}", **(asdict(key) | {"input_name": name}))
     if report.newer_card:
         text = f"this Costroll ships the newer {report.newer_card}: `costroll rates update` shows what it would change"
         messages.tell("info", "newer_card", text, card=report.newer_card)

@@ -156,7 +156,8 @@ def require_sound(con: duckdb.DuckDBPyConnection) -> None:
     try:
         facts = con.execute("select count(*) from days").fetchall()
         made = con.execute(
-            "select count(*) from duckdb_tables() where not internal and table_name not in ('days', 'expired_days')"
+            "select count(*) from duckdb_tables() "
+            "where not internal and table_name not in ('days', 'expired_days', 'models')"
         ).fetchall()
         locked = con.execute("select current_setting('enable_external_access')").fetchall()
     except duckdb.Error:
