@@ -122,14 +122,14 @@ def rollups_sha256(snapshot: Snapshot, days: Iterable[str]) -> str:
 
 
 def evidence_of(snapshot: Snapshot, month: str) -> list[dict[str, Any]]:
-    """The latest kept reconciliation of each provider that covers every day of a month and still holds."""
+    """The latest kept reconciliation of each provider and account that covers every day of a month and still holds."""
     needed = {day.isoformat() for day in days_of(month)}
-    latest: dict[str, dict[str, Any]] = {}
+    latest: dict[tuple[str, str], dict[str, Any]] = {}
     for record in snapshot.manifest.get("reconciliations", ()):
         holds = record["rollups_sha256"] == rollups_sha256(snapshot, record["days"])
         if needed <= set(record["days"]) and holds:
-            latest[record["provider"]] = record
-    return [latest[provider] for provider in sorted(latest)]
+            latest[record["provider"], record["account"] or ""] = record
+    return [latest[key] for key in sorted(latest)]
 
 
 def cited(evidence: Iterable[Mapping[str, Any]], providers: Iterable[str]) -> str:
@@ -155,7 +155,8 @@ def _sentence(record: Mapping[str, Any]) -> str:
     who = f"prepared by {record['preparer'] or 'nobody named'}, "
     who += f"reviewed by {record['reviewer']}" if record["reviewer"] else "not reviewed"
     files = ", ".join(f"{one['name']} ({one['sha256'][:12]})" for one in record["statements"])
+    whose = f"{record['provider']}, account {record['account']} only," if record["account"] else record["provider"]
     return (
-        f"{record['provider']} {verdict}: difference {shown} USD, unexplained {record['unexplained_usd']} USD, "
+        f"{whose} {verdict}: difference {shown} USD, unexplained {record['unexplained_usd']} USD, "
         f"against {files}, snapshot {record['snapshot']}, {who}"
     )

@@ -197,6 +197,16 @@ def test_what_did_not_reconcile_is_cited_as_that(books: Books) -> None:
     assert said.endswith("prepared by nobody named, not reviewed")
 
 
+def test_evidence_of_one_account_says_that_it_is_of_one_account(tmp_path: Path) -> None:
+    books = Books(tmp_path)
+    more = books.file("more.jsonl", json.dumps(chat(7, "2025-11-21", MODEL, 1_000_000, 0, 0)) + "\n")
+    assert books("run", more, "--account", "acme").code == 0
+    books("reconcile", books.november(), "--account", "acme", "--keep")
+
+    said = books("--json", "close", "2025-11", "--dry-run").said["reconciliation"]
+    assert said.startswith("openai, account acme only, does not reconcile")
+
+
 def test_nobody_reviews_their_own_work(books: Books) -> None:
     ran = books("reconcile", books.november(), "--keep", "--preparer", "A", "--reviewer", "A")
 
