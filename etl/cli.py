@@ -10,7 +10,9 @@ import io
 import os
 import signal
 import sys
+import traceback
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import click
@@ -131,10 +133,17 @@ def _run(arguments: list[str]) -> int:
             raise
         _complain(
             "bug",
-            f"a bug of ours: {type(error).__name__}; {stopping.outcome()}.\n"
+            f"a bug of ours: {type(error).__name__} at {_place(error)}; {stopping.outcome()}.\n"
             "Run it again with COSTROLL_TRACEBACK=1 and report what it prints.",
         )
         return 1
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised, and from where in this package: file names and lines hold nothing of the data."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(__file__).parent)]
+    return " from ".join(f"{Path(one.filename).name}:{one.lineno}" for one in dict.fromkeys((frames[-1], *own[-1:])))
 
 
 def _complain(event: str, text: str, for_people: str | None = None) -> None:
