@@ -760,7 +760,8 @@ def test_a_cell_is_told_apart_by_every_column_but_the_measures_and_the_booking()
 
 def test_the_example_of_the_manual_is_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parent.parent / "docs" / "closing.md").read_text()
-    shown = re.findall(r"```console\n\$ costroll ([^\n]*)\n(.*?)```", page, re.DOTALL)
+    found = re.findall(r"```console\n\$ costroll ([^\n]*)\n(.*?)```", page, re.DOTALL)
+    shown = [(line, text) for line, text in found if "2026-06" not in line]  # accruals have a test of their own
     monkeypatch.chdir(tmp_path)
     write_jsonl(Path("october.jsonl"), chats("2025-10-15", "2025-10-15", "2025-10-20", "2025-11-03"))
     write_jsonl(Path("late.jsonl"), chats("2025-10-15", name="late"))

@@ -50,6 +50,7 @@ durable._sync = slow
 
 DRIVER = """
 import os, signal, sys, threading, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
 import duckdb, polars as pl
 from etl import cli, durable
 def send(after=0.1, number=signal.{name}):

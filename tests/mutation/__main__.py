@@ -32,7 +32,7 @@ TESTS = {
     "snapshot_builder": ("tests/test_warehouse.py",),
     "manifest": ("tests/test_found_by_fuzzing.py::test_a_manifest_with_the_right_hash_and_wrong_members_is_refused",
                  "tests/test_found_by_fuzzing.py::test_a_file_that_a_manifest_describes_wrongly_is_refused",
-                 "tests/test_warehouse.py"),
+                 "tests/test_warehouse.py", "tests/test_expiry.py", "tests/test_close.py"),
     "audit": ("tests/test_warehouse.py", "tests/test_verify.py"),
     "framing": ("tests/test_framing.py",),
     "lines": ("tests/test_framing.py",),
