@@ -177,9 +177,11 @@ def _create_relation(
 
 def _create_models(con: duckdb.DuckDBPyConnection) -> None:
     """The installed package's, not the snapshot's: no cost depends on them."""
-    con.register("shipped_models", shipped_models().to_arrow())
-    con.execute("create table models as select * from shipped_models")
-    con.unregister("shipped_models")
+    rows = shipped_models().rows()
+    columns = ", ".join(f"{column.name} {duckdb_type(column.dtype)}" for column in TABLES["models"])
+    con.execute(f"create table models ({columns})")
+    places = ", ".join([f"({', '.join('?' * len(TABLES['models']))})"] * len(rows))
+    con.execute(f"insert into models values {places}", [value for row in rows for value in row])  # noqa: S608
 
 
 def _create_days(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:

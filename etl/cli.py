@@ -143,7 +143,8 @@ def _place(error: BaseException) -> str:
     """Where it was raised, and from where in this package: file names and lines hold nothing of the data."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(__file__).parent)]
-    return " from ".join(f"{Path(one.filename).name}:{one.lineno}" for one in dict.fromkeys((frames[-1], *own[-1:])))
+    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in (frames[-1], *own[-1:])]
+    return " from ".join(dict.fromkeys(places))
 
 
 def _complain(event: str, text: str, for_people: str | None = None) -> None:

@@ -6,6 +6,9 @@ Source: of each row in its column `source`; docs/rates.md says how they were rea
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Callable, Mapping
+from datetime import date
 from functools import cache
 from importlib import resources
 
@@ -13,11 +16,19 @@ import polars as pl
 
 from etl.schema import polars_schema
 
+_READ: Mapping[str, Callable[[str], object]] = {
+    **dict.fromkeys(("provider", "model", "source"), str),
+    **dict.fromkeys(("context_window_tokens", "max_output_tokens"), int),
+    "shutdown_on": date.fromisoformat,
+}
+
 
 @cache
 def shipped_models() -> pl.DataFrame:
     """The table `models` of the installed package."""
-    file = resources.files("etl").joinpath("card", "models.csv")
-    with file.open("rb") as stream:
-        texts = pl.read_csv(stream, infer_schema=False)
-    return texts.with_columns(pl.col("shutdown_on").str.to_date()).cast(polars_schema("models"))
+    text = resources.files("etl").joinpath("card", "models.csv").read_text(encoding="utf-8")
+    rows = [
+        {name: _READ[name](cell) if cell else None for name, cell in row.items()}
+        for row in csv.DictReader(text.splitlines())
+    ]
+    return pl.DataFrame(rows, schema=polars_schema("models"))

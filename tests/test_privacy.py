@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def test_a_run_that_breaks_says_and_leaves_nothing(
 
     printed = capsys.readouterr()
     assert code == 1
-    assert "a bug of ours: RuntimeError" in printed.err
+    assert re.search(r"a bug of ours: RuntimeError at test_privacy.py:\d+ from parts.py:\d+; ", printed.err)
     assert is_silent(Ran(code, printed.out, printed.err))
     assert leaks(tmp_path) == []
 

@@ -99,9 +99,6 @@ def import_everything() -> None:
         importlib.import_module(f"etl.commands.{command}")
     for name in ("pyarrow.compute", "pyarrow.parquet", "pandas", "etl.pipeline", "etl.analyst", "etl.verify"):
         importlib.import_module(name)
-    from etl.model_facts import shipped_models
-
-    shipped_models()  # Polars reads CSV on threads, which a fork has lost; it is read once
 
 
 def _live(job: dict[str, Any], output: int) -> int:
