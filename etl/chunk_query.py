@@ -6,8 +6,8 @@ The chunk is shown to DuckDB as a file in memory, so that it parses the very byt
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import polars as pl
 from fsspec import AbstractFileSystem
@@ -15,6 +15,17 @@ from fsspec import AbstractFileSystem
 from etl.engine import connect
 from etl.framing import LINE_BYTES_MAX
 from etl.sources.paths import steps
+
+
+# No path is named so: the index of the shape that claims a row.
+CLAIMED = "?"
+
+
+class Asked(NamedTuple):
+    """A path that a claim looks at: its value, or only whether anything stands there."""
+
+    path: str
+    is_value: bool
 
 
 class ChunkQuery:
@@ -32,7 +43,8 @@ class ChunkQuery:
 
         Args:
             data: JSON lines.
-            wanted: a column for each path; for a path whose presence is asked, a column `<path>?` that is not NULL.
+            wanted: a column for each path; for a path whose presence is asked, a column `<path>?` that is true or
+                NULL; and the column `CLAIMED`.
             ignore_errors: a malformed line becomes a row of NULLs, and doubled keys and wrong structures pass.
 
         Raises:
@@ -64,21 +76,29 @@ class Wanted:
     Args:
         paths: the paths whose values are read.
         presence: the paths of which it matters whether anything stands there.
+        claims: SQL conditions over `value_at`; the column `CLAIMED` is the index of the first that holds, or -1.
+        asked: the paths that only the claims need.
 
     Raises:
         Conflict: two of them need different structures.
     """
 
-    def __init__(self, paths: Iterable[str], presence: Iterable[str]) -> None:
+    def __init__(
+        self, paths: Iterable[str], presence: Iterable[str], claims: Sequence[str] = (), asked: Iterable[Asked] = ()
+    ) -> None:
         paths, presence = dict.fromkeys(paths), dict.fromkeys(presence)
         tree = _Node()
-        for path in paths:
-            tree.add(path)
-        for path in presence:
-            tree.add(path, is_value=False)
+        for path, is_value in (
+            *((path, True) for path in paths),
+            *((path, False) for path in presence),
+            *sorted(asked, key=lambda one: not one.is_value),
+        ):
+            tree.add(path, is_value=is_value)
         self.columns = "{" + ", ".join(f"'{key}': '{below.type()}'" for key, below in tree.members.items()) + "}"
-        outputs = [f'{_column(path)} AS "{path}"' for path in paths]
-        outputs += [f"CASE WHEN {_column(path)} IS NOT NULL THEN 'true' END AS \"{path}?\"" for path in presence]
+        outputs = [f'{value_at(path)} AS "{path}"' for path in paths]
+        outputs += [f'CASE WHEN {value_at(path)} IS NOT NULL THEN true END AS "{path}?"' for path in presence]
+        whens = " ".join(f"WHEN {condition} THEN {index}" for index, condition in enumerate(claims))
+        outputs.append(f'{f"CASE {whens} ELSE -1 END" if claims else -1}::SMALLINT AS "{CLAIMED}"')
         self.outputs = ", ".join(outputs)
 
 
@@ -112,8 +132,8 @@ class _Node:
         return f"STRUCT({inside})" + ("[]" if self.is_array else "")
 
 
-def _column(path: str) -> str:
-    """The expression for a path; of an array the selected entry's, or an open bracket where there are two."""
+def value_at(path: str) -> str:
+    """The SQL expression for the undecoded value at a path; of an array the selected entry's, or an open bracket where there are two."""
     way, rest = [], iter(steps(path))
     for step in rest:
         way.append(f'"{step.key}"')

@@ -6,12 +6,10 @@ strict reader looks at it. So the tests of what comes first may be coarse, as lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import polars as pl
-
-from etl.chunk_query import Conflict, Wanted
+from etl.chunk_query import Asked, Conflict, Wanted, value_at
 from etl.json_values import NO_TEXT
 from etl.shapes import Shape
 from etl.sources import SOURCES
@@ -19,20 +17,21 @@ from etl.sources.base import Source
 from etl.sources.envelopes import ENVELOPES, PLACES
 from etl.sources.marks import Marks, parted
 
+QUOTE, ESCAPE = '"', "\\"
+
 
 @dataclass(frozen=True)
 class Plan:
     """How DuckDB reads some shapes at once.
 
     Attributes:
-        shapes: those it can read, in the order in which `recognise` tries them.
+        shapes: those it can read, in the order in which `recognise` tries them; the column `CLAIMED` is the index of
+            the one that a row is of.
         wanted: what to read from each line.
-        claims: for each shape, whether a row is of it.
     """
 
     shapes: tuple[Shape, ...]
     wanted: Wanted
-    claims: tuple[pl.Expr, ...]
 
     @classmethod
     def of(cls, shapes: Sequence[Shape]) -> Plan | None:
@@ -45,25 +44,13 @@ class Plan:
             except Conflict:
                 continue
             chosen.append(shape)
-        return cls(tuple(chosen), _wanted(chosen), tuple(map(claim, chosen))) if wanted else None
-
-    def is_claimed(self, frame: pl.DataFrame) -> pl.Series:
-        """Whether any shape claims a row."""
-        return frame.select(pl.any_horizontal(self.claims)).to_series()
-
-    def claimed(self, frame: pl.DataFrame) -> pl.Series:
-        """The index of the shape that claims each row, or -1."""
-        first = pl.coalesce(
-            *(pl.when(claim).then(pl.lit(index, pl.Int16)) for index, claim in enumerate(self.claims)),
-            pl.lit(-1, pl.Int16),
-        )
-        return frame.select(claimed=first).to_series()
+        return cls(tuple(chosen), _wanted(chosen)) if wanted else None
 
     @staticmethod
     def columns_of(shape: Shape) -> list[str]:
         """The columns of `wanted` that rows of a shape are judged by, and their line."""
-        presence = (f"{path}?" for path in shape.presence_paths())
-        return ["line_number", *dict.fromkeys((*shape.paths(), *presence))]
+        presence = (f"{path}?" for path in shape.usage_paths())
+        return ["line_number", *dict.fromkeys((*shape.read_paths(), *presence))]
 
 
 def _is_quick(shape: Shape) -> bool:
@@ -78,31 +65,42 @@ def _rank(shape: Shape) -> tuple[int, int]:
 
 
 def _wanted(shapes: Sequence[Shape]) -> Wanted:
-    paths = [path for shape in shapes for path in (*shape.paths(), *claim_paths(shape))]
-    presence = [path for shape in shapes for path in (*shape.presence_paths(), *claim_presence_paths(shape))]
-    return Wanted(paths, presence)
+    paths = (path for shape in shapes for path in shape.read_paths())
+    presence = (path for shape in shapes for path in shape.usage_paths())
+    # What only the strict reader looks at is asked for, too: a doubled key on the way to it must stop DuckDB.
+    asked = [Asked(path, is_value=True) for shape in shapes for path in (*shape.paths(), *claim_paths(shape))]
+    asked += [
+        Asked(path, is_value=False)
+        for shape in shapes
+        for path in (*shape.presence_paths(), *claim_presence_paths(shape))
+    ]
+    return Wanted(paths, presence, [claim(shape) for shape in shapes], asked)
 
 
-def claim(shape: Shape) -> pl.Expr:
-    """True where a row is of this shape. Needs the columns of `claim_paths` and `claim_presence_paths`."""
+def claim(shape: Shape) -> str:
+    """An SQL condition, true where a row is of this shape and never NULL.
+
+    It looks at the paths of the shape, of `claim_paths` and of `claim_presence_paths`.
+    """
     assert shape.marks is not None
-    found = _has(shape.prefix, shape.marks)
+    tests = [_has(shape.prefix, shape.marks)]
     if shape.envelope is not None:
-        found &= _has("", shape.envelope.marks) & ~_has("", shape.envelope.failed)
+        tests += [_has("", shape.envelope.marks), f"NOT {_has('', shape.envelope.failed)}"]
     if not (shape.is_silent or shape.source.leans_on_earlier_lines):
-        found &= pl.any_horizontal(_identifies(shape, path) for path in shape.id_paths)
-    for prefix, rival in rivals(shape):
-        found &= ~_may_have(prefix, rival)
-    return found.fill_null(False)
+        tests.append(_any_of(_identifies(shape, path) for path in shape.id_paths))
+    tests += [f"NOT {_may_have(prefix, rival)}" for prefix, rival in rivals(shape)]
+    return " AND ".join(tests)
 
 
-def _identifies(shape: Shape, path: str) -> pl.Expr:
+def _identifies(shape: Shape, path: str) -> str:
     """Whether an id stands at a path: without any, a record's identity takes the strict reader.
 
     One that is no text is rejected, but ignored where it is the wrapper's.
     """
-    is_named = pl.col(path) != NO_TEXT
-    return is_named & pl.col(path).str.starts_with('"') if path in shape.outer_texts.get("request_id", ()) else is_named
+    is_named = f"{_text_at(path)} <> {_quoted(NO_TEXT)}"
+    if path in shape.outer_texts.get("request_id", ()):
+        is_named += f" AND starts_with({_text_at(path)}, {_quoted(QUOTE)})"
+    return is_named
 
 
 def claim_paths(shape: Shape) -> Iterator[str]:
@@ -173,32 +171,45 @@ def _light(marks: Marks) -> Marks:
     return Marks(has=tuple(path.split(".")[0] for path in (*marks.has, *marks.where)), any_of=marks.any_of)
 
 
-def _has(prefix: str, marks: Marks) -> pl.Expr:
+def _has(prefix: str, marks: Marks) -> str:
     """Whether rows have the marks; false where a text is escaped."""
     tests = [_is_word(prefix + path, words) for path, words in marks.where.items()]
     return _all(tests, prefix, marks)
 
 
-def _may_have(prefix: str, marks: Marks) -> pl.Expr:
+def _may_have(prefix: str, marks: Marks) -> str:
     """Whether rows may have the marks; true where a text is escaped."""
     light = _light(marks)
     tests = [
-        _is_word(prefix + path, words) | pl.col(prefix + path).str.contains("\\", literal=True)
+        f"({_is_word(prefix + path, words)} OR coalesce(contains({_text_at(prefix + path)}, {_quoted(ESCAPE)}), false))"
         for path, words in light.where.items()
     ]
     return _all(tests, prefix, light)
 
 
-def _all(tests: list[pl.Expr], prefix: str, marks: Marks) -> pl.Expr:
-    tests += [pl.col(f"{prefix}{path}?").is_not_null() for path in marks.has]
+def _all(tests: list[str], prefix: str, marks: Marks) -> str:
+    tests += [f"{value_at(prefix + path)} IS NOT NULL" for path in marks.has]
     if marks.any_of:
-        tests.append(pl.any_horizontal(pl.col(f"{prefix}{path}?").is_not_null() for path in marks.any_of))
-    tests += [pl.col(f"{prefix}{path}?").is_null() for path in marks.lacks]
-    return pl.all_horizontal(tests).fill_null(False)
+        tests.append(_any_of(f"{value_at(prefix + path)} IS NOT NULL" for path in marks.any_of))
+    tests += [f"{value_at(prefix + path)} IS NULL" for path in marks.lacks]
+    return f"({' AND '.join(tests)})"
 
 
-def _is_word(path: str, words: tuple[str, ...]) -> pl.Expr:
+def _any_of(tests: Iterable[str]) -> str:
+    """Whether any of these is true; NULL counts as false."""
+    return f"coalesce({' OR '.join(f'({test})' for test in tests)}, false)"
+
+
+def _is_word(path: str, words: tuple[str, ...]) -> str:
     whole, begun = parted(words)
-    raw = pl.col(path)
-    tests = [raw.is_in([f'"{word}"' for word in whole])] if whole else []
-    return pl.any_horizontal([*tests, *(raw.str.starts_with(f'"{word}') for word in begun)]).fill_null(False)
+    tests = [f"{_text_at(path)} IN ({', '.join(_quoted(f'{QUOTE}{word}{QUOTE}') for word in whole)})"] if whole else []
+    return _any_of([*tests, *(f"starts_with({_text_at(path)}, {_quoted(QUOTE + word)})" for word in begun)])
+
+
+def _text_at(path: str) -> str:
+    """The undecoded value as plain text: JSON would be compared as JSON."""
+    return f"({value_at(path)})::VARCHAR"
+
+
+def _quoted(word: str) -> str:
+    return f"""'{word.replace("'", "''")}'"""

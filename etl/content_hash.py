@@ -9,12 +9,11 @@ Source: docs/decisions/0004-content-hash.md.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from etl.distinct import distinct
 from etl.meters import QUANTITY_COLUMNS
 
 _Words = npt.NDArray[np.uint64]
@@ -48,9 +47,9 @@ def _word(text: str | None) -> int:
 
 def _text_words(texts: pl.Series) -> _Words:
     """A word for each text; few distinct ones, so each is hashed once."""
-    distinct = texts.unique()
-    words: dict[Any, int] = {text: _word(text) for text in distinct}
-    return texts.replace_strict(words, return_dtype=pl.UInt64).to_numpy()
+    apart = distinct(texts)
+    words = np.array([_word(text) for text in apart.values.cast(pl.String)], dtype=np.uint64)
+    return words[apart.places]
 
 
 def _mixed(words: _Words, salt: np.uint64) -> _Words:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import polars as pl
 
 from etl.carrying import PREVIOUS
 from etl.cells import Cells, Dialect
+from etl.distinct import distinct, is_repetitive
 from etl.instants import instant_at, instants
 from etl.json_texts import Text, never, unquoted
 from etl.json_values import NO_TEXT
@@ -56,12 +58,10 @@ def decoded(raw: pl.DataFrame, shape: Shape, dialect: Dialect, reading: Reading)
     cells = Cells(raw, shape.prefix, dialect)
     columns: dict[str, pl.Series] = {"line_number": raw["line_number"]}
     for name in (*_TEXTS, *(name for name in source.texts if name not in _TEXTS)):
-        value, bad, escaped = _text(
+        found = _text(
             cells, source.texts.get(name, ()), shape.outer_texts.get(name, ()), may_be_empty=name != "request_id"
         )
-        columns[f"text:{name}"], columns[f"bad:{name}"] = without_secrets(value), bad
-        if name in STRICT_TEXTS:
-            columns[f"control:{name}"] = _control(value, escaped)
+        columns[f"text:{name}"], columns[f"bad:{name}"], columns[f"control:{name}"] = found
     for name, path in source.counts.items():
         columns |= _count(name, *cells.first(path), is_text=source.counts_are_text)
     for name in source.cumulative:
@@ -78,35 +78,61 @@ def decoded(raw: pl.DataFrame, shape: Shape, dialect: Dialect, reading: Reading)
     return pl.DataFrame(columns)
 
 
-def _text(cells: Cells, path: Path, outer: tuple[str, ...], *, may_be_empty: bool) -> Text:
+class _Text(NamedTuple):
+    """Decoded text without secrets, where something else than text stands, and where a control character does."""
+
+    value: pl.Series
+    bad: pl.Series
+    control: pl.Series
+
+
+def _text(cells: Cells, path: Path, outer: tuple[str, ...], *, may_be_empty: bool) -> _Text:
     """A declared text: the record's own in the first spelling that is there, else the wrapper's."""
 
     def given(raw: pl.Series) -> pl.Series:
         """An id that is an empty string identifies nothing."""
-        is_empty = (raw == NO_TEXT).fill_null(False)
-        return raw if may_be_empty or not is_empty.any() else raw.set(is_empty, None)
+        is_empty = never(raw) if may_be_empty else (raw == NO_TEXT).fill_null(False)
+        return raw.set(is_empty, None) if is_empty.any() else raw
 
-    found: Text | None = None
+    found: _Text | None = None
     for raw, dialect in cells.spelt(path):
-        found = _or_else(found, _csv_text(raw) if dialect == "csv" else unquoted(given(raw)))
+        found = _or_else(found, _looked_at(raw if dialect == "csv" else given(raw), dialect))
     if found is None:
         nothing = cells.outer("")
-        found = Text(nothing, never(nothing), never(nothing))
+        found = _Text(nothing, never(nothing), never(nothing))
     for key in outer:
         if found.value.null_count() == 0:
             break
         # What the wrapper has instead of a text is ignored.
-        found = _or_else(found, unquoted(given(cells.outer(key))))._replace(bad=found.bad)
+        found = _or_else(found, _looked_at(given(cells.outer(key)), "json"))._replace(bad=found.bad)
     return found
 
 
-def _or_else(first: Text | None, second: Text) -> Text:
+def _or_else(first: _Text | None, second: _Text) -> _Text:
     """The first text where it says anything, else the second."""
-    if first is None:
+    if first is None or first.value.null_count() == first.value.len() and not first.bad.any():
         return second
+    if second.value.null_count() == second.value.len() and not second.bad.any():
+        return first
     is_first = first.value.is_not_null() | first.bad
-    value = first.value.zip_with(is_first, second.value)
-    return Text(value, first.bad | (second.bad & ~is_first), first.escaped | second.escaped)
+    value, control = (ours.zip_with(is_first, theirs) for ours, theirs in ((first[0], second[0]), (first[2], second[2])))
+    return _Text(value, first.bad | (second.bad & ~is_first), control)
+
+
+def _looked_at(raw: pl.Series, dialect: Dialect) -> _Text:
+    """Decode raw texts and look at each: once for each distinct one, where they repeat."""
+    if raw.null_count() == raw.len():
+        return _Text(raw, never(raw), never(raw))
+    if is_repetitive(raw):
+        apart = distinct(raw)
+        value, bad, control = _looked_at_each(apart.values.cast(pl.String), dialect)
+        return _Text(apart.spread(value), apart.spread(bad), apart.spread(control))
+    return _looked_at_each(raw, dialect)
+
+
+def _looked_at_each(raw: pl.Series, dialect: Dialect) -> _Text:
+    value, bad, escaped = _csv_text(raw) if dialect == "csv" else unquoted(raw)
+    return _Text(without_secrets(value), bad, _control(value, escaped))
 
 
 def _csv_text(raw: pl.Series) -> Text:

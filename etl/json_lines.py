@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.chunk_query import ChunkQuery
+from etl.chunk_query import CLAIMED, ChunkQuery
 from etl.claims import Plan
 from etl.framing import LINE_BYTES_MAX, UTF8_BOM, Chunk
 from etl.json_values import decode, flattened
@@ -150,7 +150,7 @@ class JsonLinesReader:
                 loose = self._loosely(data, plan)
                 if loose is None or loose.height != len(good):
                     return None
-                doubtful = good[(~plan.is_claimed(loose)).to_numpy()]
+                doubtful = good[(loose[CLAIMED] < 0).to_numpy()]
             else:
                 doubtful = self._named_by_error(data, lines, plan)
             if not len(doubtful):
@@ -182,14 +182,12 @@ class JsonLinesReader:
         read = ChunkRead()
         if frame.is_empty():
             return read
-        claimed = plan.claimed(frame)
-        for index, shape in enumerate(plan.shapes):
-            is_own = claimed == index
-            if is_own.all():
-                take_rows(shape, frame, read)
-                return read
-            if is_own.any():
-                take_rows(shape, frame.select(plan.columns_of(shape)).filter(is_own), read)
+        claimed = frame[CLAIMED]
+        for index in claimed.unique().sort().to_list():
+            if index >= 0:
+                shape = plan.shapes[index]
+                own = frame.select(plan.columns_of(shape))
+                take_rows(shape, own.filter(claimed == index) if claimed.n_unique() > 1 else own, read)
         strangers = frame.filter(claimed == -1)["line_number"].to_numpy()
         if len(strangers):
             lines = lines_of()

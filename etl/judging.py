@@ -45,7 +45,8 @@ def judge(raw: pl.DataFrame, shape: Shape, reading: Reading, dialect: Dialect = 
     tier = pl.lit("batch") if shape.is_batch else _tier(source, pl.col("provider"))
     if source.region is not None:
         tier = pl.when(source.region.is_null()).then(tier).otherwise(pl.concat_str(tier, pl.lit("-"), source.region))
-    frame = frame.with_columns(tier=tier, reason=_reason(shape, reading))
+    frame = frame.with_columns(tier=tier)
+    frame = frame.with_columns(_reasons(frame, _tests(shape, reading)))
     is_excluded = pl.col("reason").is_in([*source.excluded, "http_error"])
     frame = frame.with_columns(
         fate=pl.when(pl.col("reason").is_null())
@@ -71,8 +72,18 @@ def _tier_is_assumed(shape: Shape) -> pl.Expr:
     return unsaid & (pl.col("tier") == STANDARD).fill_null(False)
 
 
-def _reason(shape: Shape, reading: Reading) -> pl.Expr:
-    """The first test that a record fails, in the order of docs/fates.md."""
+def _reasons(frame: pl.DataFrame, tests: list[tuple[str, pl.Expr]]) -> pl.Series:
+    """The code of the first test that a record fails, or NULL; most fail none, so they are asked for that first."""
+    fails = frame.select(pl.any_horizontal(test.fill_null(False) for _, test in tests)).to_series()
+    reason = pl.Series("reason", [None], dtype=pl.String).new_from_index(0, frame.height)
+    if not fails.any():
+        return reason
+    first = pl.coalesce(*(pl.when(test.fill_null(False)).then(pl.lit(code)) for code, test in tests))
+    return reason.scatter(fails.arg_true(), frame.filter(fails).select(first).to_series())
+
+
+def _tests(shape: Shape, reading: Reading) -> list[tuple[str, pl.Expr]]:
+    """What a record may fail, in the order of docs/fates.md: the code, and an expression that is true where it does."""
     source = shape.source
     values = {name: pl.col(f"count:{name}") for name in source.counts}
     is_readable = pl.col("problem").is_null()
@@ -102,9 +113,7 @@ def _reason(shape: Shape, reading: Reading) -> pl.Expr:
     tests += [(code, pl.col(name) == code) for _, name in times for code in ("invalid_timestamp", "naive_timestamp")]
     tests += [("missing_timestamp", pl.col(name).is_null()) for name, _ in times]
     tests.append(("implausible_timestamp", (pl.col("instant") < EARLIEST) | (pl.col("instant") > reading.latest)))
-    return pl.coalesce(
-        *(pl.when(test.fill_null(False)).then(pl.lit(code)) for code, test in tests), pl.lit(None, pl.String)
-    )
+    return tests
 
 
 def _any(tests: Iterable[pl.Expr]) -> pl.Expr:

@@ -89,9 +89,9 @@ def taken_row(shape: Shape, record: Json, number: int, whole: Json) -> dict[str,
     return {**row, "line_number": number, "problem": problem, "fingerprint": mark}
 
 
-def _is_name(raw: str | None) -> bool:
+def _is_name(raw: str | bool | None) -> bool:
     """Whether raw JSON is a text that is not empty."""
-    return raw is not None and raw.startswith('"') and raw != NO_TEXT
+    return isinstance(raw, str) and raw.startswith('"') and raw != NO_TEXT
 
 
 def fingerprint(record: Any) -> str:
@@ -101,9 +101,11 @@ def fingerprint(record: Any) -> str:
 
 
 def raw_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    """A frame of raw rows: text columns and `line_number`."""
+    """A frame of raw rows: text columns, `<path>?` that are true or NULL, and `line_number`."""
     names = dict.fromkeys(name for row in rows for name in row)
-    schema = {name: pl.Int64 if name == "line_number" else pl.String for name in names}
+    schema = {
+        name: pl.Int64 if name == "line_number" else pl.Boolean if name.endswith("?") else pl.String for name in names
+    }
     return pl.DataFrame({name: [_plain(row.get(name)) for row in rows] for name in names}, schema=schema)
 
 

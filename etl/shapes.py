@@ -1,7 +1,7 @@
 """Recognise a record: which source it is, and whether it stands bare, in a wrapper or in a batch envelope.
 
-A shape turns a record into a *raw row*: the undecoded JSON text of every path that the shape reads. Raw rows of one
-shape make a frame, which `etl.judging` decodes and judges.
+A shape turns a record into a *raw row*: the undecoded JSON text of every path that the shape reads, and
+whether anything stands at its `presence_paths`. Raw rows of one shape make a frame, which `etl.judging` decodes and judges.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ class Shape:
         """Every path that a record of this shape is read at, from the record's root."""
         if self.marks is not None:
             yield from (self.prefix + path for path in self.marks.where)
+        yield from self.read_paths()
+
+    def read_paths(self) -> Iterator[str]:
+        """Those of them whose values a record is judged by."""
         if self.is_silent:
             return
         yield from (self.prefix + path for path in self.source.paths())
@@ -66,10 +70,14 @@ class Shape:
             yield from (key for key in keys if "." not in key or self.source.lacks_model)
             yield from (*self.outer_times, *self.status_paths)
 
-    def presence_paths(self) -> Iterator[str]:
-        """The paths of which it matters whether anything stands there."""
+    def usage_paths(self) -> Iterator[str]:
+        """Where the usage object may stand, from the record's root."""
         if not self.is_silent:
             yield from (self.prefix + path for path in self.source.usage_paths())
+
+    def presence_paths(self) -> Iterator[str]:
+        """The paths of which it matters whether anything stands there."""
+        yield from self.usage_paths()
         if self.marks is not None:
             yield from (self.prefix + path for path in self.marks.presence_paths())
 
@@ -211,14 +219,14 @@ def _dig(record: Json, place: tuple[str, ...]) -> tuple[Json | None, Json]:
     return found, record if inner is was else with_members(record, {key: inner})
 
 
-def raw_row(record: Json, shape: Shape) -> tuple[dict[str, str | None], str | None]:
+def raw_row(record: Json, shape: Shape) -> tuple[dict[str, str | bool | None], str | None]:
     """Take a recognised record's raw row.
 
     Returns:
         The row, and the reason for which the record must be rejected although it was recognised, if any:
         a doubled key on the way to a field, or something else where an object is expected.
     """
-    row: dict[str, str | None] = {}
+    row: dict[str, str | bool | None] = {}
     problem: str | None = None
     # Attribution may be missing in any way; what prices a record may not.
     lenient = {shape.prefix + path for path in shape.source.lenient_paths()}
@@ -237,8 +245,7 @@ def raw_row(record: Json, shape: Shape) -> tuple[dict[str, str | None], str | No
                 at = None
         row[path] = raw_text(at)
     for path in shape.presence_paths():
-        row[f"{path}?"] = None if value_at(record, path) is None else "true"
-    for path in shape.source.usage_paths():
-        at = value_at(record, shape.prefix + path)
-        row[f"{shape.prefix}{path}?"] = "true" if isinstance(at, dict) else None
+        row[f"{path}?"] = None if value_at(record, path) is None else True
+    for path in shape.usage_paths():
+        row[f"{path}?"] = True if isinstance(value_at(record, path), dict) else None
     return row, problem

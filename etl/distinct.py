@@ -1,0 +1,53 @@
+"""Columns of text with few distinct values: work is done once for each value and spread over the rows."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+# Among so many first rows, so many values may be distinct: the rest of a chunk has many times as many rows.
+_SAMPLE_ROWS, _SAMPLE_VALUES = 2_000, 1_800
+
+
+class Distinct(NamedTuple):
+    """The distinct values of a column, in no particular order, and which of them each row has.
+
+    Attributes:
+        values: each value once; NULL is one, if the column holds it.
+        places: for each row the position of its value.
+    """
+
+    values: pl.Series
+    places: npt.NDArray[np.int64]
+
+    def spread(self, made: pl.Series) -> pl.Series:
+        """What was made of `values`, for every row."""
+        is_constant = len(made) == 1 or (made.dtype == pl.Boolean and not made.any())
+        return made.new_from_index(0, len(self.places)) if is_constant else made.gather(self.places)
+
+
+def distinct(column: pl.Series) -> Distinct:
+    """Take a column of text or categories apart; takes about fifteen nanoseconds a row."""
+    if column.dtype == pl.String:
+        column = column.cast(pl.Categorical)
+    codes = column.to_physical()
+    height = len(codes)
+    if height == 0:
+        return Distinct(column, np.zeros(0, np.int64))
+    largest = codes.max()
+    nothing = 0 if largest is None else int(str(largest)) + 1
+    numbers: npt.NDArray[Any] = (codes.fill_null(nothing) if codes.null_count() else codes).to_numpy()
+    row_of = np.full(nothing + 1, -1, np.int64)
+    row_of[numbers] = np.arange(height)
+    met = np.flatnonzero(row_of >= 0)
+    place_of = np.empty(nothing + 1, np.int64)
+    place_of[met] = np.arange(len(met))
+    return Distinct(column.gather(row_of[met]), place_of[numbers])
+
+
+def is_repetitive(column: pl.Series) -> bool:
+    """Whether a column of text seems to hold few distinct values, by its first rows."""
+    return column.head(_SAMPLE_ROWS).n_unique() <= _SAMPLE_VALUES
