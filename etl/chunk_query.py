@@ -16,7 +16,6 @@ from etl.engine import connect
 from etl.framing import LINE_BYTES_MAX
 from etl.sources.paths import steps
 
-
 # No path is named so: the index of the shape that claims a row.
 CLAIMED = "?"
 
@@ -133,7 +132,7 @@ class _Node:
 
 
 def value_at(path: str) -> str:
-    """The SQL expression for the undecoded value at a path; of an array the selected entry's, or an open bracket where there are two."""
+    """The SQL expression for the value at a path, undecoded; of an array the selected entry's, or `[` for two."""
     way, rest = [], iter(steps(path))
     for step in rest:
         way.append(f'"{step.key}"')

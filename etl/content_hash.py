@@ -9,6 +9,7 @@ Source: docs/decisions/0004-content-hash.md.
 from __future__ import annotations
 
 import hashlib
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl

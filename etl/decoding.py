@@ -110,12 +110,14 @@ def _text(cells: Cells, path: Path, outer: tuple[str, ...], *, may_be_empty: boo
 
 def _or_else(first: _Text | None, second: _Text) -> _Text:
     """The first text where it says anything, else the second."""
-    if first is None or first.value.null_count() == first.value.len() and not first.bad.any():
+    if first is None or (first.value.null_count() == first.value.len() and not first.bad.any()):
         return second
     if second.value.null_count() == second.value.len() and not second.bad.any():
         return first
     is_first = first.value.is_not_null() | first.bad
-    value, control = (ours.zip_with(is_first, theirs) for ours, theirs in ((first[0], second[0]), (first[2], second[2])))
+    value, control = (
+        ours.zip_with(is_first, theirs) for ours, theirs in ((first[0], second[0]), (first[2], second[2]))
+    )
     return _Text(value, first.bad | (second.bad & ~is_first), control)
 
 

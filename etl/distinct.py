@@ -37,8 +37,10 @@ def distinct(column: pl.Series) -> Distinct:
     height = len(codes)
     if height == 0:
         return Distinct(column, np.zeros(0, np.int64))
-    largest = codes.max()
-    nothing = 0 if largest is None else int(str(largest)) + 1
+    smallest, largest = codes.min(), codes.max()
+    if codes.null_count() in (0, height) and smallest == largest:
+        return Distinct(column.head(1), np.zeros(height, np.int64))
+    nothing = int(str(largest)) + 1
     numbers: npt.NDArray[Any] = (codes.fill_null(nothing) if codes.null_count() else codes).to_numpy()
     row_of = np.full(nothing + 1, -1, np.int64)
     row_of[numbers] = np.arange(height)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import polars as pl
@@ -26,12 +27,12 @@ class ExpiredDays:
         """Whether the usage of that day has expired."""
         return day in self._days
 
-    def around(self, day: date, published: pl.DataFrame) -> Expired | None:
+    def around(self, day: date, published: Callable[[], pl.DataFrame]) -> Expired | None:
         """What is left of a day and the days beside it; None where nothing of them has expired.
 
         Args:
             day: whose candidates are settled.
-            published: the usage that is published for these days, as `etl.ledger.settle` takes it.
+            published: gives `etl.ledger.KEY` and `content_hash` of all usage that is published for the day.
         """
         near = [found for offset in (-1, 0, 1) if (found := day + timedelta(offset)) in self]
         if self._snapshot is None or not near:
@@ -40,7 +41,7 @@ class ExpiredDays:
         known = [pl.read_parquet(file) for file in files]
         counted = pl.DataFrame(schema={name: polars_schema("rollups")[name] for name in _COUNTED})
         if day in self:
-            known.append(identities_of(published.filter(pl.col("day") == day)))  # came after the rest had expired
+            known.append(identities_of(published()))  # came after the rest had expired
             rows = pl.read_parquet(self._snapshot.files("rollups", day), columns=[*_COUNTED, "quantity"])
             # What made way for other records is booked twice, and comes to nothing.
             counted = rows.group_by(_COUNTED).agg(pl.col("quantity").sum()).filter(pl.col("quantity") != 0)

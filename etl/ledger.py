@@ -6,6 +6,7 @@ within a run the later of two contradicting records stands. The rules are those 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -20,7 +21,7 @@ LATER = (*KEY, "content_hash", "tokens", "is_state")
 _PLACE = ("input_rank", "line_number")
 _MET = ("kept_tokens", "is_same_day")
 # By what the requests of a day cover an aggregate: by what is billed together. What is apart has a bill of its own.
-_COVERED = ("account_id", "provider", "covers", "is_apart")
+COVERED = ("account_id", "provider", "covers", "is_apart")
 _COVERED_BY = ((False, ("account_id", "provider")), (True, ("account_id", "covers")))
 
 
@@ -54,25 +55,29 @@ class Expired:
 
 
 def settle(
+    day: date,
     candidates: pl.DataFrame,
     published: pl.DataFrame,
     settled_later: pl.DataFrame,
     *,
     replace: bool,
+    covered: Sequence[pl.DataFrame] = (),
     expired: Expired | None = None,
 ) -> Settled:
-    """Settle one day.
+    """Settle one day, or those of its candidates that can meet anything.
 
     Args:
+        day: which.
         candidates: this run's records of the day in the order of input and line, with every column of USAGE and
             `input_rank`, `row`, `tokens`, `width`, `is_state`, `is_apart`, `covers` and `is_fingerprint`.
         published: `KEY`, `day`, `source_kind`, `content_hash`, `requests`, `tokens`, `width`, `is_state`, `is_apart`,
-            `covers` and DIMENSIONS of the rows already published for this day and the days beside it.
-        settled_later: LATER of the requests that this run accepted for the following day.
+            `covers` and DIMENSIONS of the rows already published for this day and the days beside it: at least the
+            aggregates, and the requests with an identity of the candidates.
+        settled_later: LATER of the requests that this run accepted for the following day, or of those that matter.
         replace: take aggregates of another width or grouping instead of those published.
+        covered: COVERED of all other requests of the day, published or accepted.
         expired: what is left where the usage of these days has expired.
     """
-    day = candidates["day"][0]
     candidates = _with_occurrence_numbers(candidates)
     candidates, fates = _against_expired(candidates, expired) if expired else (candidates, [])
     is_request = candidates["source_kind"] == "request"
@@ -80,7 +85,8 @@ def settle(
     aggregates = candidates.filter(~is_request)
     settled = _settle_requests(requests, published.filter(pl.col("source_kind") == "request"), settled_later, day)
     if aggregates.height or published.height:
-        _settle_aggregates(settled, aggregates, published.filter(pl.col("day") == day), replace=replace)
+        today = published.filter(pl.col("day") == day)
+        _settle_aggregates(settled, aggregates, today, covered, replace=replace)
     settled.fates += fates
     return settled
 
@@ -191,13 +197,20 @@ def _fated(rows: pl.DataFrame) -> list[pl.DataFrame]:
     return [part.drop("kept_is_state", "grows") for part in parts if part.height]
 
 
-def _settle_aggregates(settled: Settled, candidates: pl.DataFrame, published: pl.DataFrame, *, replace: bool) -> None:
+def _settle_aggregates(
+    settled: Settled,
+    candidates: pl.DataFrame,
+    published: pl.DataFrame,
+    covered: Sequence[pl.DataFrame],
+    *,
+    replace: bool,
+) -> None:
     """Settle a day's aggregates against its requests and against one another; adds to `settled`."""
     is_request = pl.col("source_kind") == "request"
-    requests = pl.concat([rows.select(_COVERED) for rows in (settled.accepted, published.filter(is_request))]).unique()
+    requests = [rows.select(COVERED) for rows in (settled.accepted, published.filter(is_request), *covered)]
     published, displaced = published.filter(~is_request), []
-    for is_apart, covered in _COVERED_BY:
-        by_requests = requests.filter(pl.col("is_apart") == is_apart).select("is_apart", *covered).unique()
+    for is_apart, names in _COVERED_BY:
+        by_requests = pl.concat(requests).filter(pl.col("is_apart") == is_apart).select("is_apart", *names).unique()
         displaced.append(published.join(by_requests, on=by_requests.columns, how="semi", nulls_equal=True).select(KEY))
         candidates, fates = _without(candidates, by_requests, "excluded", "counted_by_requests")
         settled.fates += fates

@@ -13,10 +13,11 @@ import polars as pl
 
 from etl.errors import IntegrityError
 from etl.meters import CACHED, NOT_APPLICABLE, QUANTITY_COLUMNS, UNCACHED
-from etl.schema import polars_schema
+from etl.schema import polars_schema, with_columns_of
 
 BIGINT_MAX = 2**63 - 1
 _GROUP = ("account_id", "project_id", "provider", "model", "tier", "source_kind", "is_estimated")
+_KEYS = ("day", *_GROUP, "rated_at", "prompt_over_tokens", "cached_is_split")
 USED_COLUMNS = (
     *_GROUP, "day", "occurred_at", "prompt_tokens", "requests", *(column for column, _, _ in QUANTITY_COLUMNS)
 )  # fmt: skip
@@ -25,10 +26,10 @@ USED_COLUMNS = (
 def aggregate(
     usage: pl.DataFrame, thresholds: Sequence[int], cuts: Sequence[datetime], rate_version: int | None
 ) -> pl.DataFrame:
-    """Sum one day's usage into the table `quantities`.
+    """Sum usage of one day into the table `quantities`.
 
     Args:
-        usage: the day's rows, at least `USED_COLUMNS`.
+        usage: the day's rows, or some of them: of `USED_COLUMNS` those that hold anything; text may be categories.
         thresholds: the card's context thresholds, ascending.
         cuts: the instants during a day at which a rate changes, ascending.
         rate_version: the version that the day keeps; None: the newest.
@@ -36,6 +37,10 @@ def aggregate(
     Raises:
         IntegrityError: a sum does not fit 64 bits.
     """
+    schema = polars_schema("usage")
+    usage = with_columns_of(usage, pl.Schema({name: schema[name] for name in USED_COLUMNS}))
+    # Narrow integers would wrap around in a sum.
+    usage = usage.cast({name: pl.Int64 for name, dtype in usage.schema.items() if dtype.is_integer()})
     present = [
         row for row in QUANTITY_COLUMNS if usage[row[0]].null_count() < usage.height and (usage[row[0]] != 0).any()
     ]
@@ -49,26 +54,48 @@ def aggregate(
         cached_is_split=pl.col("input_cached_tokens").is_not_null(),
         requests_status=_requests_status(cached),
     )
-    keys = ["day", *_GROUP, "rated_at", "prompt_over_tokens", "cached_is_split"]
-    sums = keyed.group_by(*keys, "requests_status").agg(pl.col("requests", *(column for column, _, _ in present)).sum())
-    tall = [sums.select(*keys, meter=pl.lit("requests"), caching_status="requests_status", quantity="requests")]
+    sums = _summed(keyed, [*_KEYS, "requests_status"], ["requests", *(column for column, _, _ in present)])
+    tall = [sums.select(*_KEYS, meter=pl.lit("requests"), caching_status="requests_status", quantity="requests")]
     tall += [
-        sums.select(*keys, meter=pl.lit(meter), caching_status=pl.lit(status), quantity=column)
+        sums.select(*_KEYS, meter=pl.lit(meter), caching_status=pl.lit(status), quantity=column)
         for column, meter, status in present
     ]
     schema = polars_schema("quantities")
-    quantities = (
-        pl.concat(tall)
-        .filter(pl.col("quantity") != 0)
-        .group_by(*keys, "meter", "caching_status")
-        .agg(pl.col("quantity").sum())
-        .with_columns(
-            rate_version=pl.lit(rate_version, pl.Int64),
-            accounting_period=pl.col("day").dt.strftime("%Y-%m"),
-            charge_class=pl.lit("usage"),
-        )
+    quantities = pl.concat(tall).with_columns(
+        rate_version=pl.lit(rate_version, pl.Int64),
+        accounting_period=pl.col("day").dt.strftime("%Y-%m"),
+        charge_class=pl.lit("usage"),
     )
-    return quantities.select(schema.names()).cast(schema)
+    return added_up([quantities.select(schema.names()).cast(schema)])
+
+
+def added_up(quantities: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The table `quantities` of one day, of which these are parts; what adds up to nothing is left out.
+
+    Raises:
+        IntegrityError: a sum does not fit 64 bits.
+    """
+    whole = pl.concat(quantities)
+    keys = [name for name in whole.columns if name != "quantity"]
+    largest = whole["quantity"].max()
+    if isinstance(largest, int) and largest * whole.height > BIGINT_MAX and sum(whole["quantity"]) > BIGINT_MAX:
+        raise _overflow(whole, "quantity")
+    summed = whole.group_by(keys).agg(pl.col("quantity").sum()).filter(pl.col("quantity") != 0)
+    return summed.select(whole.columns)
+
+
+def _summed(rows: pl.DataFrame, keys: Sequence[str], columns: Sequence[str]) -> pl.DataFrame:
+    """The sums of columns by keys; a key with one value needs no comparing, and few have more."""
+    constant = [name for name in keys if _is_constant(rows[name])]
+    varying = [name for name in keys if name not in constant]
+    sums = [pl.col(name).sum() for name in columns]
+    summed = rows.select(*varying, *columns).group_by(varying).agg(sums) if varying else rows.select(sums)
+    return summed.with_columns(rows[name].head(1).new_from_index(0, summed.height).alias(name) for name in constant)
+
+
+def _is_constant(column: pl.Series) -> bool:
+    values = column.to_physical()
+    return values.null_count() == len(values) or (values.null_count() == 0 and values.min() == values.max())
 
 
 def _stretch(usage: pl.DataFrame, cuts: Sequence[datetime]) -> pl.Expr:
@@ -107,4 +134,8 @@ def _refuse_overflow(usage: pl.DataFrame, columns: Sequence[str]) -> None:
             and largest * usage.height > BIGINT_MAX
             and sum(usage[column].drop_nulls()) > BIGINT_MAX
         ):
-            raise IntegrityError(f"{usage['day'][0]}: the sum of {column} does not fit 64 bits; nothing was published")
+            raise _overflow(usage, column)
+
+
+def _overflow(rows: pl.DataFrame, column: str) -> IntegrityError:
+    return IntegrityError(f"{rows['day'][0]}: the sum of {column} does not fit 64 bits; nothing was published")

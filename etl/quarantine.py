@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from etl.run_report import InputReport
-from etl.schema import arrow_schema, polars_schema
-from etl.settlement import with_columns_of
+from etl.schema import arrow_schema, polars_schema, with_columns_of
 from etl.warehouse import Snapshot, SnapshotBuilder
 
 _SCHEMA = polars_schema("rejects")

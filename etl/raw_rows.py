@@ -16,6 +16,8 @@ from etl.shapes import Shape, raw_row, recognise
 from etl.sources.base import Source
 from etl.unknown_keys import UnknownKeys
 
+FINGERPRINT_PREFIX = "sha256:"
+
 
 @dataclass
 class Raw:
@@ -97,7 +99,7 @@ def _is_name(raw: str | bool | None) -> bool:
 def fingerprint(record: Any) -> str:
     """The identity of a record that has no id: the hash of its canonical JSON."""
     canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+    return f"{FINGERPRINT_PREFIX}{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
 def raw_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:

@@ -285,3 +285,9 @@ def arrow_schema(table: str) -> pa.Schema:
         **dict.fromkeys((pa.large_binary(), pa.binary_view()), pa.binary()),
     }
     return pa.schema([field.with_type(plain.get(field.type, field.type)) for field in arrow])
+
+
+def with_columns_of(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """The frame with NULL columns for those of the schema that it lacks."""
+    missing = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in frame.columns]
+    return frame.with_columns(missing) if missing else frame

@@ -1,7 +1,7 @@
 """Recognise a record: which source it is, and whether it stands bare, in a wrapper or in a batch envelope.
 
-A shape turns a record into a *raw row*: the undecoded JSON text of every path that the shape reads, and
-whether anything stands at its `presence_paths`. Raw rows of one shape make a frame, which `etl.judging` decodes and judges.
+A shape turns a record into a *raw row*: the undecoded JSON text of every path that the shape reads, and whether
+anything stands at its `presence_paths`. Raw rows of one shape make a frame, which `etl.judging` decodes and judges.
 """
 
 from __future__ import annotations

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
 from etl import durable
-from etl.schema import polars_schema
 
 ROWS_IN_MEMORY_MAX = 2_500_000
 
-_OWN = {"input_index": pl.Int64(), "interval_end": pl.Int64(), "is_fingerprint": pl.Boolean()}
-_TYPES = pl.Schema([*polars_schema("usage").items(), *_OWN.items()])
 # Columns with few distinct values take four bytes a row in memory instead of sixteen and more.
 _REPETITIVE = (
     "account_id",
@@ -32,8 +30,41 @@ def compact(candidates: pl.DataFrame) -> dict[date, pl.DataFrame]:
     """Part candidates by day, without the columns that say nothing, and in small types."""
     said = [column for column in candidates.iter_columns() if column.null_count() < candidates.height]
     small = [column.cast(pl.Categorical) if column.name in _REPETITIVE else column.shrink_dtype() for column in said]
-    parts = pl.DataFrame(small).partition_by("day", as_dict=True, maintain_order=True)
+    whole = pl.DataFrame(small)
+    first, last = whole["day"].min(), whole["day"].max()
+    if isinstance(first, date) and first == last:
+        return {first: whole}
+    parts = whole.partition_by("day", as_dict=True, maintain_order=True)
     return {day: part for (day,), part in parts.items() if isinstance(day, date)}
+
+
+def restored(frame: pl.DataFrame) -> pl.DataFrame:
+    """The numbers that `compact` made small, wide again; texts stay categories."""
+    return frame.cast({name: pl.Int64() for name, dtype in frame.schema.items() if dtype.is_integer()})
+
+
+class Piece:
+    """Some candidates of one day, as `compact` left them: in memory or in a file.
+
+    Args:
+        held: the rows themselves, or the file that has them.
+    """
+
+    def __init__(self, held: pl.DataFrame | Path) -> None:
+        self._held = held
+
+    def load(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The rows, or those of the given columns that say anything."""
+        if isinstance(self._held, pl.DataFrame):
+            return self._held if columns is None else self._held.select(_among(columns, self._held.columns))
+        if columns is None:
+            return pl.read_ipc(self._held)
+        there = pl.read_ipc_schema(self._held)
+        return pl.read_ipc(self._held, columns=_among(columns, there))
+
+
+def _among(columns: Sequence[str], there: Sequence[str] | pl.Schema | dict[str, pl.DataType]) -> list[str]:
+    return [name for name in columns if name in there]
 
 
 class Spool:
@@ -61,21 +92,18 @@ class Spool:
         """The days that any candidate falls on, the latest first."""
         return sorted(self._frames.keys() | self._files.keys(), reverse=True)
 
-    def take(self, day: date) -> pl.DataFrame:
+    def take(self, day: date) -> list[Piece]:
         """All candidates of a day, in the order in which they were added; they are forgotten here."""
-        frames = [pl.read_ipc(path) for path in self._files.pop(day, [])]
-        frames += self._frames.pop(day, [])
-        return pl.concat([self._restored(frame) for frame in frames], how="diagonal")
-
-    def _restored(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.cast({name: _TYPES[name] for name in frame.columns})
+        files, frames = self._files.pop(day, []), self._frames.pop(day, [])
+        return [*map(Piece, files), *map(Piece, frames)]
 
     def _spill(self) -> None:
         durable.make_dir(self._folder)
         for day, frames in self._frames.items():
-            path = self._folder / f"{day}-{self._count}.arrow"
-            whole = pl.concat([self._restored(frame) for frame in frames], how="diagonal")
-            with durable.new_file(path, is_scratch=True) as file:
-                whole.write_ipc(file, compression="lz4")
-            self._files.setdefault(day, []).append(path)
-        self._frames, self._rows, self._count = {}, 0, self._count + 1
+            for frame in frames:
+                path = self._folder / f"{day}-{self._count}.arrow"
+                self._count += 1
+                with durable.new_file(path, is_scratch=True) as file:
+                    frame.write_ipc(file, compression="lz4")
+                self._files.setdefault(day, []).append(path)
+        self._frames, self._rows = {}, 0

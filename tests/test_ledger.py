@@ -73,6 +73,7 @@ def settled(
     before = [{name: row.get(name) for name in PUBLISHED} for row in published or []]
     after = [{name: row[name] if name != "account_id" else None for name in LATER} for row in later or []]
     return settle(
+        DAY,
         pl.DataFrame(rows, schema=CANDIDATES),
         pl.DataFrame(before, schema=PUBLISHED),
         pl.DataFrame(after, schema={name: PUBLISHED[name] for name in LATER}),

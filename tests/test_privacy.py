@@ -101,7 +101,7 @@ def test_no_canary_is_printed_published_or_left_on_the_disk(
     seen: list[int] = []
     take = spool.Spool.take
 
-    def look_and_take(self: Any, day: Any) -> pl.DataFrame:
+    def look_and_take(self: Any, day: Any) -> list[spool.Piece]:
         for path in self._folder.glob("*.arrow"):
             seen.append(path.stat().st_size)
             assert not any(canary in path.read_bytes() + str(pl.read_ipc(path).rows()).encode() for canary in CANARIES)

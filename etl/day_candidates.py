@@ -1,0 +1,198 @@
+"""One day's candidates, in pieces: which of them are plain, and which the ledger has to look at.
+
+Most records are met once: no other has their id, in this run or among what is published around their day. These are
+accepted as they are, and only the others are taken out of their pieces and settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from etl.spool import Piece, restored
+
+Mask = npt.NDArray[np.bool_]
+Hashes = npt.NDArray[np.uint64]
+_LOOKED_AT = ("input_index", "line_number", "request_id", "is_fingerprint", "source_kind")
+_LINES_MAX = 2**40
+
+
+class Inputs(NamedTuple):
+    """The inputs that count.
+
+    Attributes:
+        rank: input index -> its place among them, in the order of their hashes.
+        sha256: their hashes, by rank.
+    """
+
+    rank: Mapping[int, int]
+    sha256: Sequence[str]
+
+
+class DayCandidates:
+    """The candidates of one day from inputs that count, in the order of input and line.
+
+    Args:
+        pieces: as the spool has them.
+        inputs: those that count.
+
+    Attributes:
+        height: how many they are.
+        ids: of each, a hash of its request id; equal ids have equal hashes.
+    """
+
+    def __init__(self, pieces: Sequence[Piece], inputs: Inputs) -> None:
+        self._inputs = inputs
+        looks = self._in_order([look for piece in pieces if (look := self._look(piece)).height])
+        self._pieces = [look.piece for look in looks]
+        self._ends = np.cumsum([look.height for look in looks])
+        self.height = int(self._ends[-1]) if looks else 0
+        self.ids: Hashes = np.concatenate([np.zeros(0, np.uint64), *(look.ids for look in looks)])
+        self._is_open: Mask = np.concatenate([np.zeros(0, np.bool_), *(look.needs_ledger for look in looks)])
+        self._is_open |= is_repeated(self.ids)
+        self._is_accepted = ~self._is_open
+        self._new_ids: pl.DataFrame | None = None
+
+    def open(self, ids: Hashes) -> None:
+        """Have the ledger look at those with one of these ids, too: they may be counted already."""
+        if len(ids) and has_repeats(np.concatenate((self.ids, ids))):
+            self._is_open |= np.isin(self.ids, ids)
+            self._is_accepted = ~self._is_open
+
+    def open_all(self) -> None:
+        """Have the ledger look at each of them."""
+        self._is_open[:] = True
+        self._is_accepted = ~self._is_open
+
+    def opened(self) -> pl.DataFrame:
+        """What the ledger has to look at, in the types of USAGE and with `row`, its place in the day."""
+        found = []
+        for rows, start in self._loaded():
+            is_open = self._is_open[start : start + rows.height]
+            numbered = rows.with_columns(row=pl.int_range(start, start + rows.height))
+            found.append(as_text(numbered.filter(is_open)))
+        return pl.concat(found, how="diagonal_relaxed")
+
+    @property
+    def has_open(self) -> bool:
+        """Whether the ledger has to look at any."""
+        return bool(self._is_open.any())
+
+    def accept(self, settled: pl.DataFrame) -> None:
+        """Take what the ledger accepted of them: `row` and `request_id`, which may have got an occurrence number."""
+        self._is_accepted[settled["row"].to_numpy()] = True
+        self._new_ids = settled.select("row", "request_id").sort("row")
+
+    def accepted(self) -> Iterator[pl.DataFrame]:
+        """The accepted rows, piece by piece, with `input_sha256`; columns that hold nothing may be missing."""
+        for rows, start in self._loaded():
+            end = start + rows.height
+            if self._new_ids is not None:
+                rows = rows.with_columns(request_id=self._renamed(rows["request_id"], start, end))
+            is_accepted = self._is_accepted[start:end]
+            kept = rows if is_accepted.all() else rows.filter(is_accepted)
+            if kept.height:
+                yield kept
+
+    def accepted_ids(self) -> Hashes:
+        """Those of `ids` whose candidates are accepted."""
+        return self.ids[self._is_accepted]
+
+    def accepted_with(self, ids: Hashes) -> Iterator[pl.DataFrame]:
+        """The accepted rows with one of these ids."""
+        if not np.isin(self.ids, ids).any():
+            return
+        for rows in self.accepted():
+            found = rows.filter(np.isin(rows["request_id"].hash().to_numpy(), ids))
+            if found.height:
+                yield found
+
+    def accepted_by_input(self) -> Iterator[tuple[int, int]]:
+        """Input index, and how many of its candidates were accepted."""
+        for rows, start in self._loaded(("input_index", "line_number")):
+            indexes = rows["input_index"].to_numpy()[self._is_accepted[start : start + rows.height]]
+            yield from zip(*(found.tolist() for found in np.unique(indexes, return_counts=True)), strict=True)
+
+    def _renamed(self, request_ids: pl.Series, start: int, end: int) -> pl.Series:
+        assert self._new_ids is not None
+        new = self._new_ids.filter(pl.col("row").is_between(start, end, closed="left"))
+        return request_ids.scatter(new["row"] - start, new["request_id"]) if new.height else request_ids
+
+    def _loaded(self, columns: Sequence[str] | None = None) -> Iterator[tuple[pl.DataFrame, int]]:
+        for piece, end in zip(self._pieces, self._ends.tolist(), strict=True):
+            rows = _placed(self._counting(piece.load(columns)))
+            yield rows, end - rows.height
+
+    def _counting(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Those of inputs that count, with their input's rank; of refused or repeated inputs nothing does."""
+        index = rows["input_index"]
+        if index.n_unique() == 1:
+            rank = self._inputs.rank.get(index[0])
+            ranked = rows.with_columns(input_rank=pl.lit(rank, pl.Int64))
+            return ranked if rank is not None else ranked.clear()
+        if len(counting := list(self._inputs.rank)) < index.max() + 1:  # type: ignore[operator]
+            rows = rows.filter(index.is_in(counting))
+        ranks = pl.col("input_index").replace_strict(counting, list(self._inputs.rank.values()), return_dtype=pl.Int64)
+        return rows.with_columns(input_rank=ranks)
+
+    def _look(self, piece: Piece) -> _Look:
+        head = _placed(self._counting(piece.load(_LOOKED_AT)))
+        if not head.height:
+            return _Look(piece, 0, np.zeros(0, np.uint64), np.zeros(0, np.bool_), (0, 0))
+        places = _places(head)
+        ids = head["request_id"].hash().to_numpy()
+        return _Look(piece, head.height, ids, _needs_ledger(head), (places[0], places[-1]))
+
+    def _in_order(self, looks: list[_Look]) -> list[_Look]:
+        """The pieces one after the other; where they overlap, as small files do that were read together, as one."""
+        ordered = sorted(looks, key=lambda look: look.span)
+        if all(one.span[1] < two.span[0] for one, two in pairwise(ordered)):
+            return ordered
+        return [self._look(Piece(pl.concat([look.piece.load() for look in looks], how="diagonal_relaxed")))]
+
+
+class _Look(NamedTuple):
+    """A piece, and what was learned of its candidates that count: the places of the first and the last, too."""
+
+    piece: Piece
+    height: int
+    ids: Hashes
+    needs_ledger: Mask
+    span: tuple[int, int]
+
+
+def _placed(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows by input and line; most come that way, and then looking is cheaper than sorting."""
+    return rows if _places(rows).is_sorted() else rows.sort("input_rank", "line_number", maintain_order=True)
+
+
+def has_repeats(ids: Hashes) -> bool:
+    """Whether any hash is met more than once: sorting them is the quickest way to know."""
+    ordered = np.sort(ids)
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
+def is_repeated(ids: Hashes) -> Mask:
+    """Which hashes are met more than once."""
+    return pl.Series(ids).is_duplicated().to_numpy() if has_repeats(ids) else np.zeros(len(ids), np.bool_)
+
+
+def _places(head: pl.DataFrame) -> pl.Series:
+    return head["input_rank"] * _LINES_MAX + head["line_number"]
+
+
+def _needs_ledger(head: pl.DataFrame) -> Mask:
+    """What has no id of its own, or is an aggregate: more than its id may tell whether it counts."""
+    is_without_id = pl.col("is_fingerprint").fill_null(False) if "is_fingerprint" in head.columns else pl.lit(False)
+    return head.select(needs=is_without_id | (pl.col("source_kind") != "request"))["needs"].to_numpy()
+
+
+def as_text(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with plain texts, as the ledger compares them with what is published."""
+    categories = [name for name, dtype in rows.schema.items() if dtype == pl.Categorical]
+    return restored(rows).cast(dict.fromkeys(categories, pl.String))

@@ -1,0 +1,100 @@
+"""Write rows of usage as Parquet: the same rows give the same bytes, whatever pieces they come in.
+
+Grain: one row an accepted record, in the order of input and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from etl.distinct import distinct, is_repetitive
+from etl.schema import arrow_schema, polars_schema
+
+ROWS_PER_GROUP = 1_000_000
+_SCHEMA = arrow_schema("usage")
+# An id or a hash is hardly ever met twice; every other text is.
+_UNIQUE = ("request_id",)
+_DICTIONARIES = [field.name for field in _SCHEMA if pa.types.is_string(field.type) and field.name not in _UNIQUE]
+_PLAIN = ("content_hash",)
+# Of a column of codes Arrow writes the codes as they are; what is read is text all the same.
+_WRITTEN = pa.schema(
+    field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.name in _DICTIONARIES else field
+    for field in _SCHEMA
+)
+_WRITING: dict[str, Any] = {
+    "compression": {field.name: "none" if field.name in _PLAIN else "zstd" for field in _SCHEMA},
+    "compression_level": {field.name: 1 for field in _SCHEMA if field.name not in _PLAIN},
+    "use_dictionary": _DICTIONARIES,
+    "column_encoding": {
+        **{field.name: "DELTA_BINARY_PACKED" for field in _SCHEMA if pa.types.is_int64(field.type)},
+        **dict.fromkeys(_PLAIN, "PLAIN"),
+        "occurred_at": "DELTA_BINARY_PACKED",
+        **dict.fromkeys(_UNIQUE, "DELTA_LENGTH_BYTE_ARRAY"),
+    },
+    # Smallest and largest values help a reader to pass over rows of other times; of other columns they say little.
+    "write_statistics": ["day", "occurred_at"],
+    "write_page_checksum": True,
+    "store_schema": False,
+}
+
+
+def write_usage(file: IO[bytes], groups: Iterable[pl.DataFrame]) -> None:
+    """Write row groups as one file.
+
+    Args:
+        file: where to.
+        groups: columns of USAGE in any order, at most `ROWS_PER_GROUP` rows each; text may be categories, and columns
+            that hold nothing may be missing.
+    """
+    with pq.ParquetWriter(file, _WRITTEN, **_WRITING) as writer:
+        for rows in groups:
+            writer.write_table(_table(rows), row_group_size=ROWS_PER_GROUP)
+
+
+def row_groups(pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Row groups of one size, and a rest, however large the pieces are."""
+    held: list[pl.DataFrame] = []
+    rows = 0
+    for piece in pieces:
+        held.append(piece)
+        rows += piece.height
+        while rows >= ROWS_PER_GROUP:
+            whole = pl.concat(held, how="diagonal_relaxed", rechunk=True)
+            yield whole.head(ROWS_PER_GROUP)
+            held, rows = [whole.slice(ROWS_PER_GROUP)], rows - ROWS_PER_GROUP
+    if rows:
+        yield held[0] if len(held) == 1 else pl.concat(held, how="diagonal_relaxed", rechunk=True)
+
+
+def _table(rows: pl.DataFrame) -> pa.Table:
+    return pa.Table.from_arrays([_array(rows, field) for field in _WRITTEN], schema=_WRITTEN)
+
+
+def _array(rows: pl.DataFrame, field: pa.Field) -> pa.Array:
+    if field.name not in rows.columns or rows[field.name].null_count() == rows.height:
+        return pa.nulls(rows.height, field.type)
+    column = rows[field.name]
+    if field.name not in _DICTIONARIES:
+        return column.cast(polars_schema("usage")[field.name]).rechunk().to_arrow().cast(field.type)
+    if column.dtype == pl.String and not is_repetitive(column):
+        return column.rechunk().to_arrow().cast(pa.string()).dictionary_encode()
+    return _dictionary(column)
+
+
+def _dictionary(column: pl.Series) -> pa.Array:
+    """The values in their order, so that it does not matter which came first in this run."""
+    apart = distinct(column)
+    values = apart.values.cast(pl.String)
+    order = values.arg_sort(nulls_last=True).to_numpy()
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    codes = rank[apart.places] if len(order) > 1 else np.zeros(len(column), np.int32)
+    known = len(values) - values.null_count()
+    indices = pa.array(codes, mask=codes == known if known < len(values) else None)
+    return pa.DictionaryArray.from_arrays(indices, values.gather(order[:known]).to_arrow().cast(pa.string()))
