@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WAREHOUSE := warehouse/demo
 
-.PHONY: help install demo test test-oracle test-month test-mutation test-faults test-kill test-race test-disk test-flips fuzz check format bench bench-mixed bench-size bench-files bench-nights bench-reprice clean test-histories
+.PHONY: help install demo test test-oracle test-month test-mutation test-faults test-kill test-race test-disk test-flips fuzz check format bench bench-mixed bench-size bench-files bench-nights bench-reprice bench-peers clean test-histories
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,14 @@ bench-nights: ## Measure a night after 400 others; builds them first (half an ho
 bench-reprice: ## Measure repricing a month of 60,000,000 records; builds it first (a quarter of an hour, once)
 bench-mixed bench-size bench-files bench-nights bench-reprice: bench-%: install
 	$(BIN)/python -m bench $* $(ARGS)
+
+bench-peers: install .bench/peers/.installed ## Measure price libraries and hand-written scripts on the same records
+	$(BIN)/python -m bench peers $(ARGS)
+
+.bench/peers/.installed: requirements-bench.txt
+	$(PYTHON) -m venv .bench/peers
+	.bench/peers/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@touch $@
 
 clean: ## Remove the environment, the demo's warehouse and caches
 	rm -rf .venv warehouse .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench .fuzz

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-from bench import cold, dirty, files, mixed, nights, reprice, size, startup, threads
+from bench import cold, dirty, files, mixed, nights, peers, reprice, size, startup, threads
 from bench.figures import machine
 from bench.options import Options
 from bench.processes import OUT, Refused
@@ -33,7 +33,7 @@ class Scenario(Protocol):
         """Measure, and return the report without the machine; raise Refused when outputs differ."""
 
 
-MODULES = (cold, dirty, startup, threads, mixed, size, files, nights, reprice)
+MODULES = (cold, dirty, startup, threads, mixed, size, files, nights, reprice, peers)
 SCENARIOS = {module.__name__.rpartition(".")[2]: cast(Scenario, module) for module in MODULES}
 USUAL = ("cold", "dirty", "startup", "threads")
 
