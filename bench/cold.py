@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from bench.costroll_runs import new_warehouse, published_cost, require_cost, require_fates, run_costroll
-from bench.figures import Series, at_most, peak_at_most, ratio, rounds, table
+from bench.figures import Series, at_most, cpu_ratio, peak_at_most, ratio, rounds, table
 from bench.logs import chat_log
 from bench.options import Options
 from bench.processes import BENCH, OUT, Measured, Refused, measure, say
@@ -68,6 +68,7 @@ def run(options: Options) -> list[str]:
         *table([ours, reference, floor]),
         to_reference.line(),
         to_floor.line(),
+        cpu_ratio(ours, reference).line(),
         at_most(REFERENCE_RATIO_MAX, to_reference, "wall time", "the reference"),
         at_most(FLOOR_RATIO_MAX, to_floor, "wall time", "the floor"),
         peak_at_most(PEAK_BYTES_MAX, ours),

@@ -14,7 +14,7 @@ from bench.costroll_runs import (
     require_fates,
     run_costroll,
 )
-from bench.figures import Series, at_most, ratio, rounds, table
+from bench.figures import Series, at_most, cpu_ratio, ratio, rounds, table
 from bench.logs import chat_log, count_lines, dirty_log
 from bench.options import Options
 
@@ -46,5 +46,6 @@ def run(options: Options) -> list[str]:
         f" and {repeats:,} repeats; fates as counted without Costroll, cost of the reference to the last digit",
         *table([clean, dirty]),
         found.line(),
+        cpu_ratio(dirty, clean).line(),
         at_most(RATIO_MAX, found, "wall time", "the clean log"),
     ]

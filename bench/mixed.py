@@ -5,17 +5,12 @@ from __future__ import annotations
 import shutil
 
 from bench.costroll_runs import new_warehouse, require_fates, run_costroll
-from bench.figures import Ratio, Series, at_most, ratio, rounds, table
+from bench.figures import Series, at_most, cpu_ratio, ratio, rounds, table
 from bench.logs import chat_log, mixed_log
 from bench.options import Options
-from bench.processes import Measured
 
 DEFAULTS = Options(lines=1_000_000)
 RATIO_MAX = 2.0
-
-
-def cpu(run: Measured) -> float:
-    return run.cpu_seconds
 
 
 def run(options: Options) -> list[str]:
@@ -28,11 +23,11 @@ def run(options: Options) -> list[str]:
             series[name].runs.append(run_costroll(warehouse, [log]))
             require_fates(series[name].runs[-1], options.lines)
             shutil.rmtree(warehouse)
-    wall_ratio: Ratio = ratio(series["mixed"], series["chat"])
+    wall_ratio = ratio(series["mixed"], series["chat"])
     return [
         f"{options.lines:,} lines each, {rounds(options.rounds)}; every line is a record, and accepted",
         *table(list(series.values())),
         wall_ratio.line(),
-        ratio(series["mixed"], series["chat"], cpu, "mixed / chat, CPU time").line(),
+        cpu_ratio(series["mixed"], series["chat"]).line(),
         at_most(RATIO_MAX, wall_ratio, "wall time", "the pure log"),
     ]

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from bench.costroll_runs import linked_copy, new_warehouse, published_cost, require_cost, require_fates, run_costroll
-from bench.figures import Series, at_most, ratio, rounds, seconds_at_most, table, target
+from bench.figures import Series, at_most, cpu_ratio, ratio, rounds, seconds_at_most, table, target
 from bench.logs import log_of_days, total_cost, warm
 from bench.options import Options
 from bench.processes import Refused
@@ -151,7 +151,7 @@ def verdicts(series: dict[str, Series], standing: Standing) -> list[str]:
     found = ratio(series["full"], series["cold"], text=f"after {standing.nights} nights / empty")
     few = [series[name].wall_seconds for name in ("small_full", "small_cold")]
     read = [series[name].runs[-1].read_bytes for name in ("full", "cold")]
-    lines = [found.line()]
+    lines = [found.line(), cpu_ratio(series["full"], series["cold"]).line()]
     if read[0] is not None and read[1] is not None:
         lines.append(f"read by system calls: {read[0] / 1e6:,.0f} MB, into the empty warehouse {read[1] / 1e6:,.0f} MB")
     return [

@@ -102,7 +102,7 @@ def costs_by_tier(sample: Path) -> dict[str, Decimal]:
     """What Costroll makes of the sample, in USD."""
     warehouse = new_warehouse()
     run_costroll(warehouse, [sample])
-    answer = costroll(warehouse, "sql", "--format", "csv", BY_TIER, as_json=False)
+    answer = costroll(warehouse, "sql", "--format", "csv", BY_TIER)
     shutil.rmtree(warehouse)
     return {tier: Decimal(cost) for tier, cost in (line.split(",") for line in answer.stdout.splitlines()[1:])}
 

@@ -46,7 +46,7 @@ def run(options: Options) -> list[str]:
         warehouse = linked_copy(month.path, "warehouse_of_a_month")
         say(f"round {number + 1} of {options.rounds}")
         for name, (words, total) in commands.items():
-            measured = costroll(warehouse, *words, as_json=False)
+            measured = costroll(warehouse, *words)
             series[name].runs.append(measured)
             expected = month.cost_usd * (FACTOR if name.startswith("reprice") else 1)
             if total:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -37,7 +36,8 @@ def measured(wall: float = 1.0, stdout: str = "", peak: int = 0) -> Measured:
 
 def said(read: int, **fates: int) -> Measured:
     """A run that reports these counts."""
-    return measured(stdout=json.dumps({"counts": {"read": read, **dict.fromkeys(costroll_runs.FATES, 0), **fates}}))
+    counts = (f"{fate} {fates.get(fate, 0):,}" for fate in costroll_runs.FATES)
+    return measured(stdout=f"published snapshot 00000001: 3 days written\nread {read:,} = {' + '.join(counts)}\n")
 
 
 # What is compared
@@ -101,11 +101,16 @@ def test_fates_that_do_not_add_up_are_refused(run: Measured, reason: str) -> Non
         costroll_runs.require_fates(run, 100)
 
 
+def test_a_run_that_does_not_say_its_fates_is_refused() -> None:
+    with pytest.raises(Refused, match="do not add up"):
+        costroll_runs.require_fates(measured(stdout="published snapshot 00000001\n"), 100)
+
+
 def test_expected_fates_are_accepted_and_no_others() -> None:
-    run = said(102, accepted=99, duplicate=2, rejected=1)
-    costroll_runs.require_fates(run, 102, accepted=99, duplicate=2, rejected=1)
+    run = said(10_002, accepted=9_999, duplicate=2, rejected=1)
+    costroll_runs.require_fates(run, 10_002, accepted=9_999, duplicate=2, rejected=1)
     with pytest.raises(Refused, match="other fates"):
-        costroll_runs.require_fates(run, 102, accepted=99, duplicate=1, rejected=2)
+        costroll_runs.require_fates(run, 10_002, accepted=9_999, duplicate=1, rejected=2)
 
 
 def test_totals_are_compared_to_the_last_digit() -> None:
