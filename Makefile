@@ -5,10 +5,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 WAREHOUSE := warehouse/demo
 
-.PHONY: help install demo test test-oracle test-month test-mutation test-faults test-kill test-race test-disk test-flips fuzz check format bench bench-mixed clean test-histories
+.PHONY: help install demo test test-oracle test-month test-mutation test-faults test-kill test-race test-disk test-flips fuzz check format bench bench-mixed bench-size bench-files bench-nights bench-reprice bench-peers clean test-histories
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## Make the environment in .venv
 
@@ -69,11 +69,24 @@ format: install ## Put the code in its usual form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install ## Measure speed and memory beside two references
-	$(BIN)/python bench/compare.py
+bench: install ## Measure a cold night, a dirty log, start-up and threads (minutes; ARGS="--lines 200000 --rounds 1")
+	$(BIN)/python -m bench $(ARGS)
 
-bench-mixed: install ## Measure a mixed log beside a pure one
-	$(BIN)/python bench/mixed.py
+bench-mixed: ## Measure a mixed log beside a pure one
+bench-size: ## Measure 20,000,000 lines beside 2,000,000 (11 GB of disk); ARGS="--days 1" for one day
+bench-files: ## Measure one file beside many files of 50 MB and 50 kB, .gz and .zst
+bench-nights: ## Measure a night after 400 others; builds them first (half an hour, once)
+bench-reprice: ## Measure repricing a month of 60,000,000 records; builds it first (a quarter of an hour, once)
+bench-mixed bench-size bench-files bench-nights bench-reprice: bench-%: install
+	$(BIN)/python -m bench $* $(ARGS)
+
+bench-peers: install .bench/peers/.installed ## Measure price libraries and hand-written scripts on the same records
+	$(BIN)/python -m bench peers $(ARGS)
+
+.bench/peers/.installed: requirements-bench.txt
+	$(PYTHON) -m venv .bench/peers
+	.bench/peers/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@touch $@
 
 clean: ## Remove the environment, the demo's warehouse and caches
 	rm -rf .venv warehouse .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench .fuzz
