@@ -11,7 +11,8 @@ import zstandard
 
 from etl.errors import InputRefused
 
-BLOCK_BYTES = 16 << 20
+# A little more than a chunk, since a file is read up to a line end: see `etl.framing`.
+BLOCK_BYTES = (30 << 20) + (1 << 16)
 
 
 class Readable(Protocol):

@@ -20,7 +20,10 @@ import numpy as np
 from etl.decompression import decompressed
 from etl.errors import InputRefused
 
-CHUNK_BYTES = 16 << 20
+# A chunk fits into one of the buffers of 32 MiB in which DuckDB reads; the larger it is, the less its own costs count.
+CHUNK_BYTES = 30 << 20
+# Reads of at least so much are cut at a line end that is looked for in so many last bytes of them.
+CUT_FROM_BYTES, CUT_WITHIN_BYTES = 1 << 20, 1 << 16
 _BYTES_IN_CACHE = 1 << 18
 LINE_BYTES_MAX = 16 << 20
 # What the smallest sensible log cannot reach and what no honest log exceeds (gzip's own limit is 1032:1).
@@ -148,7 +151,8 @@ class Content:
             last = parts.pop()
             cut = last.rfind(b"\n") + 1
             if cut:
-                yield self._chunk(b"".join((carry, *parts, memoryview(last)[:cut])), offset)
+                is_whole = not carry and not parts and cut == len(last)  # most are, and joining would copy them
+                yield self._chunk(last if is_whole else b"".join((carry, *parts, memoryview(last)[:cut])), offset)
                 offset += len(carry) + sum(map(len, parts)) + cut
                 carry, parts = last[cut:], []
             else:
@@ -201,6 +205,8 @@ class _Counted:
         if self._limit is not None:
             left = self._limit - self._content.stored_bytes
             size = left if size < 0 else min(size, left)
+            if CUT_FROM_BYTES <= size < left:
+                size = self._cut_at_line_end(size)
         try:
             data = self._stream.read(size)
         except OSError as error:
@@ -209,6 +215,13 @@ class _Counted:
         self._first = self._first or data[:EDGE_BYTES]
         self._last = data[-EDGE_BYTES:] or self._last
         return data
+
+    def _cut_at_line_end(self, size: int) -> int:
+        """As many of so many bytes as end with a line, so that chunks need no joining; all where no line ends nearby."""
+        end = self._content.stored_bytes + size
+        edge = os.pread(self._stream.fileno(), CUT_WITHIN_BYTES, end - CUT_WITHIN_BYTES)
+        cut = edge.rfind(b"\n") + 1
+        return size - len(edge) + cut if cut else size
 
     def refuse_change(self, *, is_at_end: bool = False) -> None:
         """Refuse a file that was truncated or rewritten under us; one that only grew is read up to its old size.

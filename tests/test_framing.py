@@ -223,7 +223,7 @@ def test_lines_have_their_bytes_and_places_and_can_be_blanked_out() -> None:
 
 
 def test_the_limits_are_those_that_are_promised() -> None:
-    assert (framing.CHUNK_BYTES, framing.LINE_BYTES_MAX) == (16 * 1024 * 1024, 16 * 1024 * 1024)
+    assert (framing.CHUNK_BYTES, framing.LINE_BYTES_MAX) == (30 * 1024 * 1024, 16 * 1024 * 1024)
     assert (framing.RATIO_MAX, framing.RATIO_APPLIES_ABOVE_BYTES) == (1000, 1024 * 1024 * 1024)
 
 
