@@ -130,14 +130,18 @@ class DayCandidates:
 
     def _counting(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Those of inputs that count, with their input's rank; of refused or repeated inputs nothing does."""
-        index = rows["input_index"]
+        index = rows["input_index"].cast(pl.Int64)
         if index.n_unique() == 1:
             rank = self._inputs.rank.get(index[0])
             ranked = rows.with_columns(input_rank=pl.lit(rank, pl.Int64))
             return ranked if rank is not None else ranked.clear()
         if len(counting := list(self._inputs.rank)) < index.max() + 1:  # type: ignore[operator]
             rows = rows.filter(index.is_in(counting))
-        ranks = pl.col("input_index").replace_strict(counting, list(self._inputs.rank.values()), return_dtype=pl.Int64)
+        ranks = (
+            pl.col("input_index")
+            .cast(pl.Int64)
+            .replace_strict(counting, list(self._inputs.rank.values()), return_dtype=pl.Int64)
+        )
         return rows.with_columns(input_rank=ranks)
 
     def _look(self, piece: Piece) -> _Look:

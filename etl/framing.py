@@ -217,7 +217,7 @@ class _Counted:
         return data
 
     def _cut_at_line_end(self, size: int) -> int:
-        """As many of so many bytes as end with a line, so that chunks need no joining; all where no line ends nearby."""
+        """As many of so many bytes as end with a line, so that chunks need no joining; all if no line ends nearby."""
         end = self._content.stored_bytes + size
         edge = os.pread(self._stream.fileno(), CUT_WITHIN_BYTES, end - CUT_WITHIN_BYTES)
         cut = edge.rfind(b"\n") + 1

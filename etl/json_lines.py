@@ -111,9 +111,9 @@ class JsonLinesReader:
     def _carefully(self, chunk: Chunk, plan: Plan | None) -> ChunkRead:
         """Read a chunk in which something is out of the ordinary: narrow it down to the lines that are."""
         lines = Lines(chunk)
-        contents = [lines.content(index).strip(WHITE_SPACE) for index in range(len(lines))]
-        is_blank, is_suspect = look_at_edges(contents)
-        is_suspect |= trailing_commas(contents)
+        is_blank, is_suspect = look_at_edges(lines)
+        if has_trailing_comma(chunk.data):
+            is_suspect |= trailing_commas([lines.content(index).strip(WHITE_SPACE) for index in range(len(lines))])
         data = bytearray(chunk.data)
         frame = None
         if plan:

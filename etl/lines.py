@@ -77,15 +77,21 @@ def trailing_commas(contents: Sequence[bytes]) -> npt.NDArray[np.bool_]:
     return found
 
 
-def look_at_edges(contents: Sequence[bytes]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def look_at_edges(lines: Lines) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Which lines are blank, and which cannot be one JSON object by their first and last characters or length."""
-    is_blank = np.fromiter((not content for content in contents), dtype=np.bool_, count=len(contents))
-    is_object = np.fromiter(
-        (content[:1] == b"{" and content[-1:] == b"}" and len(content) < LINE_BYTES_MAX for content in contents),
-        dtype=np.bool_,
-        count=len(contents),
-    )
-    return is_blank, ~is_blank & ~is_object
+    data = np.frombuffer(lines.chunk.data, dtype=np.uint8)
+    lengths = lines.ends - lines.starts
+    last = lines.ends - 1 - ((lengths > 0) & (data[lines.ends - 1] == ord("\r")))
+    is_object = (data[np.minimum(lines.starts, len(data) - 1)] == ord("{")) & (data[last] == ord("}"))
+    is_object &= (last > lines.starts) & (lengths < LINE_BYTES_MAX)
+    is_blank, is_odd = np.zeros(len(lines), dtype=np.bool_), np.zeros(len(lines), dtype=np.bool_)
+    for index in np.flatnonzero(~is_object).tolist():  # few, unless all are indented
+        content = lines.content(index).strip(WHITE_SPACE)
+        is_blank[index] = not content
+        is_odd[index] = content != b"" and not (
+            content[:1] == b"{" and content[-1:] == b"}" and len(content) < LINE_BYTES_MAX
+        )
+    return is_blank, is_odd
 
 
 def blank_out(data: bytearray, lines: Lines, indexes: npt.NDArray[np.int64]) -> None:

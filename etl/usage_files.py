@@ -96,5 +96,7 @@ def _dictionary(column: pl.Series) -> pa.Array:
     rank[order] = np.arange(len(order), dtype=np.int32)
     codes = rank[apart.places] if len(order) > 1 else np.zeros(len(column), np.int32)
     known = len(values) - values.null_count()
-    indices = pa.array(codes, mask=codes == known if known < len(values) else None)
-    return pa.DictionaryArray.from_arrays(indices, values.gather(order[:known]).to_arrow().cast(pa.string()))
+    indices = pl.Series(codes)  # by way of Polars, since Arrow imports pandas for NumPy's arrays where it is installed
+    if known < len(values):
+        indices = indices.set(indices == known, None)
+    return pa.DictionaryArray.from_arrays(indices.to_arrow(), values.gather(order[:known]).to_arrow().cast(pa.string()))

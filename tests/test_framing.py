@@ -202,9 +202,26 @@ def test_a_stretch_of_half_the_limit_without_a_line_end_is_noticed(monkeypatch: 
 
 def test_edges_tell_blank_lines_and_what_is_no_object(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "LINE_BYTES_MAX", 6)
-    is_blank, is_odd = lines.look_at_edges([b"", b"{}", b"{", b"}", b"[1]", b"{'a'}", b"{'ab'}", b"{}x"])
-    assert is_blank.tolist() == [True, *[False] * 7]
-    assert is_odd.tolist() == [False, False, True, True, True, False, True, True]
+    cases = {  # line -> whether it is blank, whether it is odd
+        b"": (True, False),
+        b"\r": (True, False),
+        b" \t": (True, False),
+        b"{}": (False, False),
+        b"{}\r": (False, False),
+        b" {}\t": (False, False),
+        b"{": (False, True),
+        b"{\r": (False, True),
+        b"}": (False, True),
+        b"[1]": (False, True),
+        b"{'a'}": (False, False),
+        b"{'a'}   ": (False, False),
+        b"{'ab'}": (False, True),
+        b"{}x": (False, True),
+    }
+    for ending in (b"", b"\n"):
+        data = b"\n".join(cases) + ending
+        is_blank, is_odd = lines.look_at_edges(Lines(Chunk(data, 1, 0, len(data), len(cases))))
+        assert list(zip(is_blank.tolist(), is_odd.tolist(), strict=True)) == list(cases.values())
 
 
 def test_lines_have_their_bytes_and_places_and_can_be_blanked_out() -> None:
