@@ -49,7 +49,7 @@ ROOMS = [
     ["last_run"],
     ["reading", "history", "inputs_table"],
     ["expired_days"],
-    ["places", "intake", "settlement", "healing", "booking"],
+    ["places", "intake", "settlement", "healing", "booking", "recall"],
     ["quarantine"],
     ["catalogue", "statement_filter"],
     ["readings"],
