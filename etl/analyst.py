@@ -29,13 +29,17 @@ _MARKED_TABLE = "rates_history"
 _PATTERNS = {"usage": "usage/*/*.parquet"}
 
 
-def build_database(warehouse: Warehouse) -> None:
+def build_database(warehouse: Warehouse, published: Snapshot | None = None) -> None:
     """Build `costroll.duckdb` anew and rename it into place; call it inside the lock, after the commit.
+
+    Args:
+        warehouse: where.
+        published: the published snapshot, where the caller has just made it; None: what `current` leads to.
 
     Raises:
         StorageError: it could not be built. What was published stands.
     """
-    snapshot = warehouse.current()
+    snapshot = published or warehouse.current()
     if snapshot is None:
         return
     target = warehouse.root / DATABASE_NAME

@@ -177,11 +177,8 @@ def _create_relation(
 
 def _create_models(con: duckdb.DuckDBPyConnection) -> None:
     """The installed package's, not the snapshot's: no cost depends on them."""
-    rows = shipped_models().rows()
-    columns = ", ".join(f"{column.name} {duckdb_type(column.dtype)}" for column in TABLES["models"])
-    con.execute(f"create table models ({columns})")
-    places = ", ".join([f"({', '.join('?' * len(TABLES['models']))})"] * len(rows))
-    con.execute(f"insert into models values {places}", [value for row in rows for value in row])  # noqa: S608
+    lists = ", ".join(f"unnest(?::{duckdb_type(column.dtype)}[]) as {column.name}" for column in TABLES["models"])
+    con.execute(f"create table models as select {lists}", [series.to_list() for series in shipped_models()])
 
 
 def _create_days(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:

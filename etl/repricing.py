@@ -224,7 +224,7 @@ def _publish(warehouse: Warehouse, parent: Snapshot, plan: Repricing, after: pl.
         "expected": expected,
     }
     snapshot = builder.commit(facts)
-    analyst.build_database(warehouse)
+    analyst.build_database(warehouse, snapshot)
     return snapshot
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +25,6 @@ from etl.manifest import (
     Snapshot,
     changed_days,
     day_of,
-    read_snapshot,
     snapshot_name,
     table_of,
     totals_of,
@@ -73,6 +74,14 @@ class SnapshotBuilder:
         self._days = dict(snapshot.manifest.get("days", {}))
         self._closed = dict(snapshot.manifest.get("closed", {}))
         self._expired = dict(snapshot.manifest.get("expired", {}))
+
+    def carried(self, table: str) -> list[tuple[Path, dict[str, Any]]]:
+        """The files of a table that would be carried over, sorted: where each is, and its entry in the manifest."""
+        return [
+            (folder / relative, entry)
+            for relative, (folder, entry) in sorted(self._carried.items())
+            if entry["table"] == table and relative not in self._new
+        ]
 
     def drop(self, relative: str) -> None:
         """Do not carry over this file of the parent."""
@@ -130,13 +139,12 @@ class SnapshotBuilder:
             entries = sorted([*self._read_back(facts.get("expected", {})), *self._link_carried()], key=_path_of)
             members = self._members(facts, entries)
             self._audit(members)
-            write_manifest(self.staging, members)
-            for folder, _, _ in os.walk(self.staging, topdown=False):
-                durable.fsync_dir(Path(folder))
+            written = write_manifest(self.staging, members)
+            durable.fsync_dirs([Path(folder) for folder, _, _ in os.walk(self.staging, topdown=False)])
         except BaseException:
             self.discard()
             raise
-        return self._publish()
+        return self._publish(written)
 
     def _read_back(self, expected: dict[str, Any]) -> list[dict[str, Any]]:
         unknown = expected.keys() - self._new
@@ -156,18 +164,21 @@ class SnapshotBuilder:
 
     def _link_carried(self) -> list[dict[str, Any]]:
         entries = []
+        made: set[Path] = set()
         for relative, (folder, entry) in self._carried.items():
             if relative in self._new:
                 continue
             source, target = folder / relative, self.staging / relative
-            size = source.stat().st_size if source.is_file() else None
+            size = _size_of(source)
             if size != entry["bytes"]:
                 found = "is missing" if size is None else f"has {size:,} bytes instead of {entry['bytes']:,}"
                 raise IntegrityError(
                     f"{source}: {found}; nothing was published. "
                     "Run `costroll verify`, and restore the file from a backup"
                 )
-            durable.make_dir(target.parent)
+            if (parent := target.parent) not in made:
+                durable.make_dir(parent)
+                made.add(parent)
             durable.hard_link(source, target)
             entries.append(entry)
         return entries
@@ -207,14 +218,23 @@ class SnapshotBuilder:
         if gaps:
             raise IntegrityError("nothing was published, because sums do not close: " + "; ".join(gaps[:10]))
 
-    def _publish(self) -> Snapshot:
+    def _publish(self, written: Snapshot) -> Snapshot:
         place = self._root / "snapshots" / snapshot_name(self.number)
         durable.make_dir(place.parent)
         with stopping.held(f"snapshot {self.number} is published"):
             durable.rename(self.staging, place)
             # From here on nothing is cleaned up: once the link has moved, this is what readers read.
             durable.replace_link(self._root / "current", f"snapshots/{place.name}")
-        return read_snapshot(place)
+        return replace(written, path=place)
+
+
+def _size_of(file: Path) -> int | None:
+    """The bytes of a regular file; None where there is none."""
+    try:
+        status = os.stat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _path_of(entry: dict[str, Any]) -> str:
