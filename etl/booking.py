@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 
+from etl.corrections import booked
 from etl.manifest import Snapshot, period_of, rollups_name
-from etl.periods import booked, booking_period, month_of
+from etl.periods import booking_period, month_of
 from etl.schema import arrow_schema, polars_schema
 from etl.snapshot_builder import SnapshotBuilder
 

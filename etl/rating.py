@@ -7,18 +7,21 @@ Source: the look-up order and the price statuses are in docs/rates.md; the arith
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import duckdb
 import polars as pl
-import pyarrow as pa
 
 from etl.engine import connect, create_view, sql
 from etl.errors import IntegrityError, RateCardError
 from etl.rate_card import RateCard, register
 from etl.schema import arrow_schema
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 # In the order in which they build on one another.
-_RATING_MACROS = ("known_rates", "priced_models", "keyed", "prices", "charged", "rated")
-_ANALYSTS_MACROS = ("charges_between",)
+MACROS = ("known_rates", "priced_models", "keyed", "prices", "charged", "rated")
 _HEALED = pl.Schema({"day": pl.Date, "rate_version": pl.Int64})
 
 
@@ -69,7 +72,7 @@ def install(con: duckdb.DuckDBPyConnection, card: RateCard | None = None) -> Non
     if card is not None:
         register(con, card)
     create_view(con, "meters")
-    for macro in _RATING_MACROS if card is not None else _RATING_MACROS + _ANALYSTS_MACROS:
+    for macro in MACROS if card is not None else (*MACROS, "charges_between"):
         con.execute(sql(macro))
 
 
@@ -79,7 +82,7 @@ def _as_quantities(quantities: pl.DataFrame | pa.Table) -> pa.Table:
     schema = arrow_schema("quantities")
     try:
         table = table.select(schema.names).cast(schema)
-    except (KeyError, pa.ArrowInvalid) as error:
+    except (KeyError, ValueError) as error:
         raise IntegrityError(f"these are not quantities: {error}") from error
     for column in ("day", "rated_at", "meter", "caching_status", "quantity"):
         if table[column].null_count:

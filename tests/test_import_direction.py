@@ -41,6 +41,7 @@ ROOMS = [
     ["rate_checks", "rate_lookup", "rate_versions", "rate_updates", "rate_timeline", "contracts"],
     ["manifest", "audit"],
     ["periods"],
+    ["corrections"],
     ["rate_moves"],
     ["snapshot_builder"],
     ["warehouse"],
