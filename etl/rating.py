@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 # In the order in which they build on one another.
 MACROS = ("known_rates", "priced_models", "keyed", "prices", "charged", "rated")
+# One statement: a table between its steps would cost half of the time.
+_ROLLUPS_SQL = """
+WITH quantity_items AS ({items}),
+rated_quantities AS (SELECT * FROM rated('quantity_items'))
+{rollup}
+"""
 _HEALED = pl.Schema({"day": pl.Date, "rate_version": pl.Int64})
 
 
@@ -51,9 +57,7 @@ def rate(quantities: pl.DataFrame | pa.Table, card: RateCard, healed: pl.DataFra
         con.register("quantities", items)
         con.register("healed", (healed if healed is not None else pl.DataFrame(schema=_HEALED)).to_arrow())
         try:
-            con.execute(f"CREATE TEMP TABLE quantity_items AS {sql('quantity_items')}")
-            con.execute("CREATE TEMP TABLE rated_quantities AS SELECT * FROM rated('quantity_items')")
-            rollups = con.sql(sql("rollup")).to_arrow_table()
+            rollups = con.sql(_ROLLUPS_SQL.format(items=sql("quantity_items"), rollup=sql("rollup"))).to_arrow_table()
         except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException) as error:
             raise IntegrityError(f"rating failed: {error}") from error
         con.register("rollups", rollups)
@@ -104,7 +108,7 @@ def _require_closure(con: duckdb.DuckDBPyConnection) -> None:
     broken = con.sql(sql("rating_closure")).fetchall()
     if broken:
         sums = "; ".join(
-            f"{meter}: {came_in} in {rows_in} rows came in, {rated} in {rows_rated} rows were rated, {summed} came out"
-            for meter, came_in, rated, summed, rows_in, rows_rated in broken
+            f"{meter}: {came_in} in {rows_in} rows came in, {came_out} in {rows_out} rows came out"
+            for meter, came_in, came_out, rows_in, rows_out in broken
         )
         raise IntegrityError(f"quantities do not close after rating: {sums}")

@@ -7,6 +7,7 @@ USD per 1,000,000 units; NULL means "no such value".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -279,6 +280,7 @@ def polars_schema(table: str) -> pl.Schema:
     return pl.Schema({column.name: column.dtype for column in TABLES[table]})
 
 
+@cache
 def arrow_schema(table: str) -> pa.Schema:
     """The Arrow schema of one of `TABLES`, as its Parquet files carry it."""
     import pyarrow as pa  # not every command needs it
