@@ -9,7 +9,8 @@ import os
 import platform
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -58,6 +59,7 @@ class SnapshotBuilder:
         self._root = root
         self._parent = parent
         self._new: set[str] = set()
+        self._begun: tuple[frozenset[str], Future[list[dict[str, Any]]] | None] = frozenset(), None
         self._days: dict[str, Any] = {}
         self._closed: dict[str, Any] = {}
         self._expired: dict[str, Any] = {}
@@ -111,6 +113,15 @@ class SnapshotBuilder:
         with self.new_file(relative) as file:
             pq.write_table(table, file, compression="zstd", write_page_checksum=True, store_schema=False)
 
+    def read_back_beside(self) -> None:
+        """Begin to read back what is written so far, beside whatever else the run does before `commit`."""
+        from etl import engine  # opens DuckDB, which not every command needs
+
+        if self._new and engine.threads() > 1:
+            pool = ThreadPoolExecutor(1, thread_name_prefix="audit")
+            self._begun = frozenset(self._new), pool.submit(self._held, sorted(self._new))
+            pool.shutdown(wait=False)
+
     def discard(self) -> None:
         """Give up: remove the staging folder."""
         with suppress(StorageError):  # what stays behind is swept by the next run
@@ -150,12 +161,18 @@ class SnapshotBuilder:
         unknown = expected.keys() - self._new
         if unknown:
             raise ValueError(f"expectations of files that are not new: {sorted(unknown)}")
-        entries = []
-        measured = audit.measure(self.staging, sorted(self._new))
-        for relative, found in measured.items():
-            wrong = audit.differences(expected.get(relative, {}), found)
+        begun, held = self._begun
+        entries = [*(held.result() if held else []), *self._held(sorted(self._new - begun))]
+        for entry in entries:
+            wrong = audit.differences(expected.get(entry["path"], {}), audit.Measured(entry["rows"], entry["sums"]))
             if wrong:
-                raise IntegrityError(f"{relative}: read back from disk, {'; '.join(wrong)}; nothing was published")
+                raise IntegrityError(f"{entry['path']}: read back from disk, {'; '.join(wrong)}; nothing was published")
+        return entries
+
+    def _held(self, relatives: Sequence[str]) -> list[dict[str, Any]]:
+        """New files as the manifest lists them, by what the disk gives back."""
+        entries = []
+        for relative, found in audit.measure(self.staging, relatives).items():
             entry = {"path": relative, "table": table_of(relative), "rows": found.rows, "sums": found.sums}
             entry |= {"day": day} if (day := day_of(relative)) else {}
             path = self.staging / relative
