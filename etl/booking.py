@@ -80,8 +80,9 @@ def _write(builder: SnapshotBuilder, parts: Mapping[str, pl.DataFrame]) -> None:
         builder.write(name, parts[name].to_arrow().cast(arrow_schema("rollups")))
 
     with ThreadPoolExecutor(min(engine.threads(), _WRITERS_MOST), thread_name_prefix="book") as pool:
-        for _ in pool.map(write, parts):
-            pass
+        jobs = [pool.submit(write, name) for name in parts]
+    for job in jobs:
+        job.result()
 
 
 def misplaced_days(parent: Snapshot, closed: Collection[str]) -> list[date]:

@@ -17,7 +17,7 @@ from etl.meters import CACHED, NOT_APPLICABLE, QUANTITY_COLUMNS, UNCACHED
 from etl.schema import polars_schema
 
 BIGINT_MAX = 2**63 - 1
-_PIECE_ROWS = 1 << 19
+_PIECE_ROWS = 1_000_000  # as many as a row group of usage has at most
 _GROUP = ("account_id", "project_id", "provider", "model", "tier", "source_kind", "is_estimated")
 USED_COLUMNS = (
     *_GROUP, "day", "occurred_at", "prompt_tokens", "requests", *(column for column, _, _ in QUANTITY_COLUMNS)
