@@ -29,13 +29,17 @@ _MARKED_TABLE = "rates_history"
 _PATTERNS = {"usage": "usage/*/*.parquet"}
 
 
-def build_database(warehouse: Warehouse) -> None:
+def build_database(warehouse: Warehouse, published: Snapshot | None = None) -> None:
     """Build `costroll.duckdb` anew and rename it into place; call it inside the lock, after the commit.
+
+    Args:
+        warehouse: where.
+        published: the published snapshot, where the caller has just made it; None: what `current` leads to.
 
     Raises:
         StorageError: it could not be built. What was published stands.
     """
-    snapshot = warehouse.current()
+    snapshot = published or warehouse.current()
     if snapshot is None:
         return
     target = warehouse.root / DATABASE_NAME
@@ -139,7 +143,19 @@ def query(
     Raises:
         UsageError: the statement is refused, wrong or took too long.
     """
-    con = _pinned(snapshot, memory_limit, threads)
+    try:
+        return _answer(snapshot, sql_text, timeout, memory_limit, threads, sql_text)
+    except UsageError as error:
+        if not isinstance(error.__cause__, duckdb.CatalogException):
+            raise
+    # A name that is not there: beside everything there is, the answer says which is near.
+    return _answer(snapshot, sql_text, timeout, memory_limit, threads, None)
+
+
+def _answer(
+    snapshot: Snapshot, sql_text: str, timeout: float, memory_limit: str | None, threads: int | None, named: str | None
+) -> Answer:
+    con = _pinned(snapshot, memory_limit, threads, named)
     try:
         statement_filter.require_read_only(con, sql_text)
         budget = _Budget(con, timeout)
@@ -170,7 +186,7 @@ def frames(snapshot: Snapshot, sql_texts: Iterable[str]) -> Iterator[pl.DataFram
         UsageError: there is not enough memory for one.
         StorageError: a file cannot be read.
     """
-    con = _pinned(snapshot, None, None)
+    con = _pinned(snapshot)
     try:
         for text in sql_texts:
             with _explained():
@@ -180,8 +196,13 @@ def frames(snapshot: Snapshot, sql_texts: Iterable[str]) -> Iterator[pl.DataFram
         con.close()
 
 
-def _pinned(snapshot: Snapshot, memory_limit: str | None, threads: int | None) -> duckdb.DuckDBPyConnection:
-    """An in-memory database with the views over the snapshot's files, locked against anything else."""
+def _pinned(
+    snapshot: Snapshot, memory_limit: str | None = None, threads: int | None = None, query: str | None = None
+) -> duckdb.DuckDBPyConnection:
+    """An in-memory database with the views over the snapshot's files, locked against anything else.
+
+    With a query, only those are there that it can reach.
+    """
     try:
         con = engine.connect(threads=threads, memory_limit=memory_limit or engine.half_of_memory())
     except duckdb.Error as error:
@@ -197,6 +218,7 @@ def _pinned(snapshot: Snapshot, memory_limit: str | None, threads: int | None) -
             lambda table: [str(path) for path in snapshot.files(table)],
             manifests,
             rates_are_tables=False,
+            query=query,
         )
         allowed = [*(str(snapshot.path / entry["path"]) for entry in snapshot.entries), *manifests]
         con.execute(f"set allowed_paths = [{', '.join(map(catalogue.literal, allowed))}]")

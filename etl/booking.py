@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
 import polars as pl
 
+from etl import engine
+from etl.corrections import booked
 from etl.manifest import Snapshot, period_of, rollups_name
-from etl.periods import booked, booking_period, month_of
+from etl.periods import booking_period, month_of
 from etl.schema import arrow_schema, polars_schema
 from etl.snapshot_builder import SnapshotBuilder
+
+_WRITERS_MOST = 4
 
 Expected = dict[str, dict[str, Any]]
 
@@ -45,6 +50,7 @@ def book(
     parts = whole.partition_by("day", as_dict=True, maintain_order=True)
     nothing = pl.DataFrame(schema=polars_schema("rollups"))
     expected: Expected = {}
+    parts_of: dict[str, pl.DataFrame] = {}
     for day in sorted(days):
         published = _published(parent, day)
         frozen = [pl.read_parquet(path) for name, path in published.items() if period_of(name) in closed]
@@ -61,9 +67,22 @@ def book(
             if period_of(name) not in closed:
                 builder.drop(name)
         for name, part in sorted(files.items()):
-            builder.write(name, part.to_arrow().cast(arrow_schema("rollups")))
+            parts_of[name] = part
             expected[name] = {"rows": part.height, "sums": {"cost_usd": str(part["cost_usd"].sum() or 0)}}
+    _write(builder, parts_of)
     return expected
+
+
+def _write(builder: SnapshotBuilder, parts: Mapping[str, pl.DataFrame]) -> None:
+    """Write the files, some at a time: each waits for the disk in the end."""
+
+    def write(name: str) -> None:
+        builder.write(name, parts[name].to_arrow().cast(arrow_schema("rollups")))
+
+    with ThreadPoolExecutor(min(engine.threads(), _WRITERS_MOST), thread_name_prefix="book") as pool:
+        jobs = [pool.submit(write, name) for name in parts]
+    for job in jobs:
+        job.result()
 
 
 def misplaced_days(parent: Snapshot, closed: Collection[str]) -> list[date]:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources.abc import Traversable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ RATE_TABLES = {
 
 # A manifest lists every file, so it grows with the days; DuckDB wants to know how large one may get.
 _MANIFEST_BYTES = 1 << 30
+_WORD, _COMMENT = re.compile(r"\w+"), re.compile(r"--.*")
+# What shows relations that a query does not name.
+_LISTING = re.compile(r"show|describe|information_schema|(duckdb|pg|sqlite|pragma)_\w+")
+_RATES_SQL = "create view rates as select * from rates_history where superseded_at is null"
 _RUN_COLUMNS = {
     "snapshot": "BIGINT",
     "created_at": "TIMESTAMP",
@@ -110,8 +115,9 @@ def create(
     paths_of: Callable[[str], Sequence[str]],
     manifests: Sequence[str],
     rates_are_tables: bool,
+    query: str | None = None,
 ) -> None:
-    """Create every relation, in the order in which they build on one another.
+    """Create the relations, in the order in which they build on one another.
 
     Args:
         con: an empty database.
@@ -119,21 +125,46 @@ def create(
         paths_of: the paths or glob patterns of a snapshot's table, for `read_parquet`.
         manifests: paths or patterns of the manifests that `runs` lists.
         rates_are_tables: copy the small versioned tables into the database, instead of views.
+        query: create only what this query names, and what that builds on; None: everything, with its meaning.
     """
-    for view, table in DATA_VIEWS.items():
-        _create_relation(con, "view", view, table, snapshot, paths_of)
-    for name, table in RATE_TABLES.items():
-        _create_relation(con, "table" if rates_are_tables else "view", name, table, snapshot, paths_of)
-    con.execute("create view rates as select * from rates_history where superseded_at is null")
-    _create_models(con)
-    _create_days(con, snapshot)
-    _create_expired_days(con, snapshot)
-    con.execute(_RUNS_SQL.format(manifests=_manifest_scan(manifests)))
-    rating.install(con)
-    for file in _view_files():
-        engine.create_view(con, file.name.removesuffix(".sql"))
-    con.execute(engine.sql("attributed_between"))
-    _comment(con)
+    makers: dict[str, tuple[str, Callable[[], object]]] = {}  # name -> the text with the names it builds on, and how
+    for kind, tables in (("view", DATA_VIEWS), ("table" if rates_are_tables else "view", RATE_TABLES)):
+        for name, table in tables.items():
+            makers[name] = "", partial(_create_relation, con, kind, name, table, snapshot, paths_of)
+    makers["rates"] = _RATES_SQL, partial(con.execute, _RATES_SQL)
+    makers["models"] = "", partial(_create_models, con)
+    makers["days"] = "", partial(_create_days, con, snapshot)
+    makers["expired_days"] = "", partial(_create_expired_days, con, snapshot)
+    makers["runs"] = "", partial(con.execute, _RUNS_SQL.format(manifests=_manifest_scan(manifests)))
+    makers["meters"] = "", partial(engine.create_view, con, "meters")
+    for macro in (*rating.MACROS, "charges_between"):
+        makers[macro] = engine.sql(macro), partial(con.execute, engine.sql(macro))
+    for name in _view_names():
+        makers[name] = engine.sql(f"views/{name}"), partial(engine.create_view, con, name)
+    makers["attributed_between"] = (
+        engine.sql("attributed_between"),
+        partial(con.execute, engine.sql("attributed_between")),
+    )
+    wanted = makers.keys() if query is None else _reached(query, {name: text for name, (text, _) in makers.items()})
+    for name, (_, make) in makers.items():
+        if name in wanted:
+            make()
+    if len(wanted) == len(makers):
+        _comment(con)
+
+
+def _reached(query: str, texts: Mapping[str, str]) -> set[str]:
+    """The relations that a query names, and all that these build on; all there are, where it may list them."""
+    words = set(_WORD.findall(query.lower()))
+    found = words & texts.keys()
+    if not found or any(_LISTING.fullmatch(word) for word in words):
+        return set(texts)
+    grown: set[str] = set()
+    while grown != found:
+        grown = set(found)
+        for name in grown:
+            found |= set(_WORD.findall(_COMMENT.sub("", texts[name]).lower())) & texts.keys()
+    return found
 
 
 def literal(text: str | Path) -> str:
@@ -177,11 +208,8 @@ def _create_relation(
 
 def _create_models(con: duckdb.DuckDBPyConnection) -> None:
     """The installed package's, not the snapshot's: no cost depends on them."""
-    rows = shipped_models().rows()
-    columns = ", ".join(f"{column.name} {duckdb_type(column.dtype)}" for column in TABLES["models"])
-    con.execute(f"create table models ({columns})")
-    places = ", ".join([f"({', '.join('?' * len(TABLES['models']))})"] * len(rows))
-    con.execute(f"insert into models values {places}", [value for row in rows for value in row])  # noqa: S608
+    lists = ", ".join(f"unnest(?::{duckdb_type(column.dtype)}[]) as {column.name}" for column in TABLES["models"])
+    con.execute(f"create table models as select {lists}", [series.to_list() for series in shipped_models()])
 
 
 def _create_days(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
@@ -206,11 +234,11 @@ def _versions_of(day: str, facts: Mapping[str, Any]) -> list[tuple[str, int, boo
     return [(day, version, facts.get("as_known", False)) for version in sorted(versions)]
 
 
-def _view_files() -> list[Traversable]:
-    files = [file for file in engine.sql_folder().joinpath("views").iterdir() if file.name.endswith(".sql")]
-    # `meters` exists already: the rating macros need it. The views that sum read `net_rollups`.
-    wanted = (file for file in files if file.name != "meters.sql")
-    return sorted(wanted, key=lambda file: (file.name != "net_rollups.sql", file.name))
+def _view_names() -> list[str]:
+    """The views of sql/views but `meters`; first the one that others read."""
+    files = engine.sql_folder().joinpath("views").iterdir()
+    names = {file.name.removesuffix(".sql") for file in files if file.name.endswith(".sql")} - {"meters"}
+    return sorted(names, key=lambda name: (name != "net_rollups", name))
 
 
 def meanings() -> dict[str, str]:

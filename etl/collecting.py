@@ -54,8 +54,8 @@ def collect(
         current = _published(warehouse)
         return _planned(warehouse, current, due_days(current, retention.usage_days), retention, at)
     with warehouse.lock():
-        warehouse.sweep()
         current = _published(warehouse)
+        warehouse.sweep()
         days = due_days(current, retention.usage_days)
         if days:
             current = expire(warehouse, current, days)

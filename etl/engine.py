@@ -6,13 +6,18 @@ The SQL is source code and lives in `sql/`, one statement in one file: see sql/R
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import duckdb
+
+from etl.errors import UsageError
 
 # Sessions must not depend on the host's time zone, and must never reach for the network.
 _SETTINGS = (
@@ -25,13 +30,59 @@ _SETTINGS = (
 _CONTROL_GROUP = Path("/sys/fs/cgroup/memory.max")
 
 
+@dataclass
+class _Limits:
+    threads: int | None = None
+    memory_bytes: int | None = None
+
+
+_limits = _Limits()  # of the process, as threads and memory are
+
+
+@contextmanager
+def limited(threads: int | None = None, memory_bytes: int | None = None) -> Iterator[None]:
+    """Hold the whole command to limits: what connects within the block, in whatever thread, and what Polars starts.
+
+    Args:
+        threads: at most so many at a time; None: as many as there are processors.
+        memory_bytes: what each database may take at most; None leaves it to DuckDB.
+
+    Raises:
+        UsageError: a database needs more memory than that.
+    """
+    if threads is not None and "polars" not in sys.modules:
+        os.environ["POLARS_MAX_THREADS"] = str(threads)  # it is read once, when Polars is imported
+    before = replace(_limits)
+    _limits.threads, _limits.memory_bytes = threads, memory_bytes
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        said = " ".join(str(error).split("\n\n")[0].split())
+        raise UsageError(f"not enough memory; raise --memory-limit, or leave it away: {said}") from error
+    finally:
+        _limits.threads, _limits.memory_bytes = before.threads, before.memory_bytes
+
+
+def threads() -> int:
+    """How many threads this command may keep busy."""
+    return _limits.threads or processors()
+
+
+def processors() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def connect(threads: int | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
     """Open an in-memory database.
 
     Args:
-        threads: how many cores to use; None leaves it to DuckDB.
-        memory_limit: such as `2GB`; None leaves it to DuckDB.
+        threads: how many cores to use; None: as many as `limited` says, else what DuckDB thinks right.
+        memory_limit: such as `2GB`; None: likewise.
     """
+    threads = threads or _limits.threads
+    if memory_limit is None and _limits.memory_bytes is not None:
+        memory_limit = f"{_limits.memory_bytes}B"
     config: dict[str, str | bool | int | float | list[str]] = {}
     if threads is not None:
         config["threads"] = threads

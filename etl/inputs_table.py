@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,21 +15,34 @@ from etl.run_report import InputReport, Options
 from etl.schema import arrow_schema, polars_schema
 from etl.warehouse import Snapshot, SnapshotBuilder
 
+# A night leaves a file of few rows; each costs every later night a link, a sync of its entry and a reading.
+_SMALL_ROWS = 4096
+_MOST_SMALL_FILES = 32
+
 
 def read_inputs_table(parent: Snapshot | None) -> pl.DataFrame:
-    """All rows of the table; columns that an older version did not write are NULL."""
-    files = parent.files("inputs") if parent else []
-    schema = polars_schema("inputs")
-    if not files:
-        return pl.DataFrame(schema=schema)
-    return pl.read_parquet(files, schema=schema, missing_columns="insert")
+    """All rows of the table, the earliest readings first; columns that an older version did not write are NULL."""
+    return _read(parent.files("inputs") if parent else [])
 
 
 def write_inputs_table(builder: SnapshotBuilder, inputs: Sequence[InputReport], options: Options) -> None:
-    """Write this run's rows."""
+    """Write this run's rows; where many nights have left small files, in one file with theirs, which go."""
     rows = [_row(one, options) | {"at_snapshot": builder.number} for one in inputs]
     table = pl.DataFrame(rows, schema=polars_schema("inputs"), orient="row").sort("input_name")
+    small = [(path, entry) for path, entry in builder.carried("inputs") if entry["rows"] < _SMALL_ROWS]
+    if len(small) >= _MOST_SMALL_FILES:
+        table = pl.concat([_read([path for path, _ in small]), table])
+        for _, entry in small:
+            builder.drop(entry["path"])
     builder.write(f"inputs/{builder.number:08d}.parquet", table.to_arrow().cast(arrow_schema("inputs")))
+
+
+def _read(files: list[Path]) -> pl.DataFrame:
+    schema = polars_schema("inputs")
+    if not files:
+        return pl.DataFrame(schema=schema)
+    rows = pl.read_parquet(files, schema=schema, missing_columns="insert")
+    return rows.sort("at_snapshot", maintain_order=True)
 
 
 def _row(one: InputReport, options: Options) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Hard links share one file between snapshots, so room is counted in files (inodes
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,20 +101,17 @@ def freed_bytes(going: Iterable[Path], staying: Iterable[Path]) -> int:
         going: their folders.
         staying: the folders that keep what they share.
     """
-    sizes: dict[tuple[int, int], int] = {}
-    for folder in going:
-        sizes |= _sizes(folder)
-    for folder in staying:
-        for file in _sizes(folder):
-            sizes.pop(file, None)
-    return sum(sizes.values())
+    # A folder tells the inodes of its files, and only those that go are asked for more: snapshots share most of theirs.
+    kept = {inode for folder in staying for inode, _ in _files(str(folder))}
+    gone = {inode: path for folder in going for inode, path in _files(str(folder)) if inode not in kept}
+    return sum(os.stat(path, follow_symlinks=False).st_size for path in gone.values())
 
 
-def _sizes(folder: Path) -> dict[tuple[int, int], int]:
-    """Device and inode of every file in a folder -> its bytes."""
-    found = {}
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            status = os.stat(os.path.join(parent, name), follow_symlinks=False)
-            found[status.st_dev, status.st_ino] = status.st_size
-    return found
+def _files(folder: str) -> Iterator[tuple[int, str]]:
+    """Inode and path of every file in a folder; a warehouse is on one file system."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+            else:
+                yield entry.inode(), entry.path

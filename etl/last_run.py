@@ -10,14 +10,16 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from etl import durable
 from etl.errors import IntegrityError, StorageError
 from etl.fates import Counts
 from etl.manifest import INSTANT_FORMAT, Snapshot
-from etl.run_report import RunReport
 from etl.warehouse import LAST_RUN_NAME, Warehouse
+
+if TYPE_CHECKING:
+    from etl.run_report import RunReport
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Context, Decimal, Inexact
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from etl import durable
@@ -37,6 +37,8 @@ SNAPSHOT_TABLES = (
     "statements",
     "identities",
 )
+_SUFFIX = ".parquet"
+_NO_NAMES = {"", ".", ".."}
 _CORRECTIONS = ".corrections-"
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _SHARING_RATES_FOLDER = ("aliases", "versions", "contracts")
@@ -55,13 +57,12 @@ def table_of(relative: str) -> str:
     >>> table_of("usage/2026-11-21/00000042.parquet"), table_of("rates/aliases.parquet")
     ('usage', 'aliases')
     """
-    path = PurePosixPath(relative)
-    inside = not path.is_absolute() and ".." not in path.parts and str(path) == relative
-    if not inside or len(path.parts) < 2 or path.suffix != ".parquet" or path.parts[0] not in SNAPSHOT_TABLES:
+    folder, *names = relative.split("/")  # a manifest has thousands of them, for which pathlib is slow
+    is_inside = folder in SNAPSHOT_TABLES and not _NO_NAMES & set(names)
+    if not is_inside or not names or not names[-1].endswith(_SUFFIX) or names[-1] == _SUFFIX:
         raise ValueError(f"not the name of a snapshot's file: {relative!r}")
-    if path.parts[0] == "rates" and path.stem.split("-")[0] in _SHARING_RATES_FOLDER:
-        return path.stem.split("-")[0]
-    return path.parts[0]
+    kind = names[-1].removesuffix(_SUFFIX).split("-")[0]
+    return kind if folder == "rates" and kind in _SHARING_RATES_FOLDER else folder
 
 
 def day_of(relative: str) -> str | None:
@@ -72,11 +73,11 @@ def day_of(relative: str) -> str | None:
     >>> day_of("rollups/2026-10-15.corrections-2026-11.parquet")
     '2026-10-15'
     """
-    path = PurePosixPath(relative)
-    if path.parts[0] not in ("usage", "rollups", "identities"):
+    folder, name = relative.split("/")[:2]
+    if folder not in ("usage", "rollups", "identities"):
         return None
-    name = path.parts[1].removesuffix(".parquet")
-    day, mark, period = name.partition(_CORRECTIONS) if path.parts[0] == "rollups" else (name, "", "")
+    name = name.removesuffix(_SUFFIX)
+    day, mark, period = name.partition(_CORRECTIONS) if folder == "rollups" else (name, "", "")
     if mark and not _MONTH.fullmatch(period):
         raise ValueError(f"not the name of a snapshot's file: {relative!r}")
     return date.fromisoformat(day).isoformat()
@@ -178,15 +179,20 @@ def _plain(value: object) -> str:
     raise TypeError(f"a manifest cannot hold {type(value).__name__}")
 
 
-def _canonical(members: dict[str, Any]) -> bytes:
-    text = json.dumps(members, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain)
-    return text.encode("utf-8") + b"\n"
+def _canonical(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain)
+    return text.encode("utf-8")
+
+
+def _object(texts: dict[str, bytes]) -> bytes:
+    return b"{" + b",".join(_canonical(name) + b":" + text for name, text in sorted(texts.items())) + b"}\n"
 
 
 def encode(members: dict[str, Any]) -> bytes:
     """The bytes of a manifest, with the hash over all its other members in it."""
-    body = {name: value for name, value in members.items() if name != "manifest_sha256"}
-    return _canonical({**body, "manifest_sha256": hashlib.sha256(_canonical(body)).hexdigest()})
+    texts = {name: _canonical(value) for name, value in members.items() if name != "manifest_sha256"}
+    own_hash = hashlib.sha256(_object(texts)).hexdigest()
+    return _object(texts | {"manifest_sha256": _canonical(own_hash)})
 
 
 def read_snapshot(path: Path) -> Snapshot:
@@ -248,9 +254,18 @@ def snapshot_name(number: int) -> str:
 
 
 def write_manifest(folder: Path, members: dict[str, Any]) -> Snapshot:
-    """Write MANIFEST.json into a folder, durably; the snapshot it returns stands in that folder."""
+    """Write MANIFEST.json into a folder, durably, and read it back; the snapshot it returns stands in that folder.
+
+    Raises:
+        IntegrityError: the disk gives back something else.
+    """
     data = encode(members)
-    durable.write_file(folder / MANIFEST_NAME, data)
+    file = folder / MANIFEST_NAME
+    durable.write_file(file, data)
+    with durable.explained("read", file):
+        found = file.read_bytes()
+    if found != data:
+        raise IntegrityError(f"{file}: read back from disk, it is not what was written; nothing was published")
     return Snapshot(members["snapshot"], folder, json.loads(data))
 
 
@@ -282,7 +297,8 @@ def totals_of(entries: Iterable[dict[str, Any]]) -> dict[str, Any]:
         rows = f"{entry['table']}_rows"
         totals[rows] = totals.get(rows, 0) + entry["rows"]
         for name in _MONEY:
-            totals[name] = add_money(totals[name], entry["sums"].get(name, "0"))
+            if name in entry["sums"] or totals[name] == "0":
+                totals[name] = add_money(totals[name], entry["sums"].get(name, "0"))
     return totals
 
 

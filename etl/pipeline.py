@@ -111,7 +111,7 @@ def run_found(
                 durable.remove_tree(spool_folder)
         report.storage_warning = preflight.warning(warehouse.root)
         if report.snapshot or not analyst.is_database_current(warehouse):
-            analyst.build_database(warehouse)
+            analyst.build_database(warehouse, report.snapshot)
         if ended := whole(report):
             remember(warehouse, ended)
     return report
@@ -129,6 +129,7 @@ def _publish(
     """Settle, rate and commit; or leave it, when nothing changed."""
     settlement = Settlement(parent, builder, card, intake.read, options)
     quantities = settlement.settle(intake.spool)
+    builder.read_back_beside()
     counts = _closed(intake.read)
     rated = _rated(parent, card, settlement, quantities)
     counted = {index: one for index, one in enumerate(intake.read) if one.counts_now}

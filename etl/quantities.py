@@ -6,8 +6,9 @@ stretch of time without a rate change, account, project, provider, model, tier, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
+from pathlib import Path
 
 import polars as pl
 
@@ -16,6 +17,7 @@ from etl.meters import CACHED, NOT_APPLICABLE, QUANTITY_COLUMNS, UNCACHED
 from etl.schema import polars_schema, with_columns_of
 
 BIGINT_MAX = 2**63 - 1
+_PIECE_ROWS = 1_000_000  # as many as a row group of usage has at most
 _GROUP = ("account_id", "project_id", "provider", "model", "tier", "source_kind", "is_estimated")
 _KEYS = ("day", *_GROUP, "rated_at", "prompt_over_tokens", "cached_is_split")
 USED_COLUMNS = (
@@ -96,6 +98,31 @@ def _summed(rows: pl.DataFrame, keys: Sequence[str], columns: Sequence[str]) -> 
 def _is_constant(column: pl.Series) -> bool:
     values = column.to_physical()
     return values.null_count() == len(values) or (values.null_count() == 0 and values.min() == values.max())
+
+
+def aggregate_files(
+    files: Sequence[Path],
+    thresholds: Sequence[int],
+    cuts: Sequence[datetime],
+    rate_version: int | None,
+    names: pl.DataFrame,
+) -> Iterator[pl.DataFrame]:
+    """Sum one day's published usage of some models, a piece of it at a time; the parts are yet to be added up.
+
+    Args:
+        files: the day's usage files.
+        thresholds: as for `aggregate`, and so are the others.
+        cuts: the instants.
+        rate_version: the version.
+        names: `provider, model` of what is wanted.
+    """
+    for file in files:
+        usage = pl.scan_parquet(file).select(USED_COLUMNS)
+        for start in range(0, pl.scan_parquet(file).select(pl.len()).collect().item(), _PIECE_ROWS):
+            piece = usage.slice(start, _PIECE_ROWS).join(names.lazy(), on=names.columns, how="semi", nulls_equal=True)
+            rows = piece.collect()
+            if rows.height:
+                yield aggregate(rows, thresholds, cuts, rate_version)
 
 
 def _stretch(usage: pl.DataFrame, cuts: Sequence[datetime]) -> pl.Expr:

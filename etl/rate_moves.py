@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from etl.periods import CELL, MEASURES
+from etl.corrections import CELL, MEASURES
 
 NAMES = ("day", "provider", "model", "tier", "meter", "caching_status", "unit")
 _RATE = ("rate_id", "rate_usd_per_million", "price_status", "rate_version")

@@ -70,7 +70,7 @@ def publish(root: Path, revise: Callable[[RateCard], RateCard]) -> Snapshot | No
         except BaseException:
             builder.discard()
             raise
-        analyst.build_database(warehouse)
+        analyst.build_database(warehouse, snapshot)
     return snapshot
 
 

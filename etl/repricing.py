@@ -17,13 +17,13 @@ import polars as pl
 from etl import analyst
 from etl.booking import book, closed_months, published_whole
 from etl.errors import IntegrityError, UsageError
-from etl.healing import quantities_of
 from etl.manifest import Snapshot, members_of_state
 from etl.periods import booking_period, month_of
 from etl.rate_card import RateCard
 from etl.rate_moves import Move, moves_between, summed_cells
 from etl.rate_publishing import card_of
 from etl.rating import rate
+from etl.recall import quantities_behind
 from etl.schema import polars_schema
 from etl.warehouse import Warehouse
 
@@ -122,9 +122,9 @@ def _plan(parent: Snapshot, since: date | None, until: date | None, known: Known
     behind = [day for day in days if not _is_rated_with(facts[day.isoformat()], version, is_as_known)]
     # What the newest version rated would come out the same. An older one may have judged what has no price otherwise.
     again = days if is_as_known else behind
-    quantities = quantities_of(parent, again, card, version)
-    after = pl.DataFrame(rate(pl.concat(quantities), card)) if quantities else _nothing()
     before = summed_cells(published_whole(parent, again))
+    quantities = quantities_behind(parent, again, before, table, card)
+    after = pl.DataFrame(rate(quantities, card)) if quantities.height else _nothing()
     moves = moves_between(before, after)
     closed = closed_months(parent)
     changed = sorted(
@@ -224,7 +224,7 @@ def _publish(warehouse: Warehouse, parent: Snapshot, plan: Repricing, after: pl.
         "expected": expected,
     }
     snapshot = builder.commit(facts)
-    analyst.build_database(warehouse)
+    analyst.build_database(warehouse, snapshot)
     return snapshot
 
 

@@ -7,12 +7,15 @@ USD per 1,000,000 units; NULL means "no such value".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import pyarrow as pa
 
 from etl.meters import QUANTITY_COLUMNS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 INSTANT = pl.Datetime("us")
 MONEY = pl.Decimal(38, 12)
@@ -277,8 +280,11 @@ def polars_schema(table: str) -> pl.Schema:
     return pl.Schema({column.name: column.dtype for column in TABLES[table]})
 
 
+@cache
 def arrow_schema(table: str) -> pa.Schema:
     """The Arrow schema of one of `TABLES`, as its Parquet files carry it."""
+    import pyarrow as pa  # not every command needs it
+
     arrow = pl.DataFrame(schema=polars_schema(table)).to_arrow().schema
     plain = {
         **dict.fromkeys((pa.large_string(), pa.string_view()), pa.string()),

@@ -47,6 +47,8 @@ class RunSection:
     assume_tz: str | None = key(ZONE, None, "As `--assume-tz`.")
     estimate_tokens: bool = key(FLAG, False, "As `--estimate-tokens`.")
     max_decompressed: int | None = key(SIZE, None, "As `--max-decompressed`.")
+    threads: int | None = key(AT_LEAST_ONE, None, "As `--threads`.")
+    memory_limit: int | None = key(SIZE, None, "As `--memory-limit`.")
 
 
 @dataclass(frozen=True)

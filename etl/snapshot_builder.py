@@ -8,8 +8,11 @@ from __future__ import annotations
 import os
 import platform
 import socket
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +26,6 @@ from etl.manifest import (
     Snapshot,
     changed_days,
     day_of,
-    read_snapshot,
     snapshot_name,
     table_of,
     totals_of,
@@ -57,6 +59,7 @@ class SnapshotBuilder:
         self._root = root
         self._parent = parent
         self._new: set[str] = set()
+        self._begun: tuple[frozenset[str], Future[list[dict[str, Any]]] | None] = frozenset(), None
         self._days: dict[str, Any] = {}
         self._closed: dict[str, Any] = {}
         self._expired: dict[str, Any] = {}
@@ -73,6 +76,14 @@ class SnapshotBuilder:
         self._days = dict(snapshot.manifest.get("days", {}))
         self._closed = dict(snapshot.manifest.get("closed", {}))
         self._expired = dict(snapshot.manifest.get("expired", {}))
+
+    def carried(self, table: str) -> list[tuple[Path, dict[str, Any]]]:
+        """The files of a table that would be carried over, sorted: where each is, and its entry in the manifest."""
+        return [
+            (folder / relative, entry)
+            for relative, (folder, entry) in sorted(self._carried.items())
+            if entry["table"] == table and relative not in self._new
+        ]
 
     def drop(self, relative: str) -> None:
         """Do not carry over this file of the parent."""
@@ -102,6 +113,15 @@ class SnapshotBuilder:
         with self.new_file(relative) as file:
             pq.write_table(table, file, compression="zstd", write_page_checksum=True, store_schema=False)
 
+    def read_back_beside(self) -> None:
+        """Begin to read back what is written so far, beside whatever else the run does before `commit`."""
+        from etl import engine  # opens DuckDB, which not every command needs
+
+        if self._new and engine.threads() > 1:
+            pool = ThreadPoolExecutor(1, thread_name_prefix="audit")
+            self._begun = frozenset(self._new), pool.submit(self._held, sorted(self._new))
+            pool.shutdown(wait=False)
+
     def discard(self) -> None:
         """Give up: remove the staging folder."""
         with suppress(StorageError):  # what stays behind is swept by the next run
@@ -130,24 +150,29 @@ class SnapshotBuilder:
             entries = sorted([*self._read_back(facts.get("expected", {})), *self._link_carried()], key=_path_of)
             members = self._members(facts, entries)
             self._audit(members)
-            write_manifest(self.staging, members)
-            for folder, _, _ in os.walk(self.staging, topdown=False):
-                durable.fsync_dir(Path(folder))
+            written = write_manifest(self.staging, members)
+            durable.fsync_dirs([Path(folder) for folder, _, _ in os.walk(self.staging, topdown=False)])
         except BaseException:
             self.discard()
             raise
-        return self._publish()
+        return self._publish(written)
 
     def _read_back(self, expected: dict[str, Any]) -> list[dict[str, Any]]:
         unknown = expected.keys() - self._new
         if unknown:
             raise ValueError(f"expectations of files that are not new: {sorted(unknown)}")
-        entries = []
-        measured = audit.measure(self.staging, sorted(self._new))
-        for relative, found in measured.items():
-            wrong = audit.differences(expected.get(relative, {}), found)
+        begun, held = self._begun
+        entries = [*(held.result() if held else []), *self._held(sorted(self._new - begun))]
+        for entry in entries:
+            wrong = audit.differences(expected.get(entry["path"], {}), audit.Measured(entry["rows"], entry["sums"]))
             if wrong:
-                raise IntegrityError(f"{relative}: read back from disk, {'; '.join(wrong)}; nothing was published")
+                raise IntegrityError(f"{entry['path']}: read back from disk, {'; '.join(wrong)}; nothing was published")
+        return entries
+
+    def _held(self, relatives: Sequence[str]) -> list[dict[str, Any]]:
+        """New files as the manifest lists them, by what the disk gives back."""
+        entries = []
+        for relative, found in audit.measure(self.staging, relatives).items():
             entry = {"path": relative, "table": table_of(relative), "rows": found.rows, "sums": found.sums}
             entry |= {"day": day} if (day := day_of(relative)) else {}
             path = self.staging / relative
@@ -156,18 +181,21 @@ class SnapshotBuilder:
 
     def _link_carried(self) -> list[dict[str, Any]]:
         entries = []
+        made: set[Path] = set()
         for relative, (folder, entry) in self._carried.items():
             if relative in self._new:
                 continue
             source, target = folder / relative, self.staging / relative
-            size = source.stat().st_size if source.is_file() else None
+            size = _size_of(source)
             if size != entry["bytes"]:
                 found = "is missing" if size is None else f"has {size:,} bytes instead of {entry['bytes']:,}"
                 raise IntegrityError(
                     f"{source}: {found}; nothing was published. "
                     "Run `costroll verify`, and restore the file from a backup"
                 )
-            durable.make_dir(target.parent)
+            if (parent := target.parent) not in made:
+                durable.make_dir(parent)
+                made.add(parent)
             durable.hard_link(source, target)
             entries.append(entry)
         return entries
@@ -207,14 +235,23 @@ class SnapshotBuilder:
         if gaps:
             raise IntegrityError("nothing was published, because sums do not close: " + "; ".join(gaps[:10]))
 
-    def _publish(self) -> Snapshot:
+    def _publish(self, written: Snapshot) -> Snapshot:
         place = self._root / "snapshots" / snapshot_name(self.number)
         durable.make_dir(place.parent)
         with stopping.held(f"snapshot {self.number} is published"):
             durable.rename(self.staging, place)
             # From here on nothing is cleaned up: once the link has moved, this is what readers read.
             durable.replace_link(self._root / "current", f"snapshots/{place.name}")
-        return read_snapshot(place)
+        return replace(written, path=place)
+
+
+def _size_of(file: Path) -> int | None:
+    """The bytes of a regular file; None where there is none."""
+    try:
+        status = os.stat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _path_of(entry: dict[str, Any]) -> str:

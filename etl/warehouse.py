@@ -67,6 +67,16 @@ class Warehouse:
             )
         return snapshot
 
+    def _current_number(self) -> int:
+        """The number of the published snapshot, by the link alone; 0 before the first."""
+        try:
+            return int((self.root / "current").readlink().name)
+        except FileNotFoundError:
+            self._refuse_lost_link()
+            return 0
+        except (OSError, ValueError) as error:
+            raise IntegrityError(f"{self.root / 'current'} is not a link to a snapshot: {error}") from error
+
     def published(self) -> Snapshot:
         """What `current` leads to, for commands that need something to be published.
 
@@ -130,11 +140,10 @@ class Warehouse:
             parent: what `current()` returned inside the lock.
         """
         self._require_lock()
-        current = self.current(of_any_format=True)
-        if (current and current.number) != (parent and parent.number):
+        if self._current_number() != (parent.number if parent else 0):
             raise IntegrityError(f"{self.root}: another snapshot was published meanwhile; run again")
         self.sweep()
-        self._bring_to_disk(is_first=current is None)
+        self._bring_to_disk(is_first=parent is None)
         return SnapshotBuilder(self.root, parent)
 
     def _bring_to_disk(self, is_first: bool) -> None:
@@ -171,8 +180,7 @@ class Warehouse:
             IntegrityError: `current` was moved back by hand, and what it left behind was published once.
         """
         self._require_lock()
-        current = self.current(of_any_format=True)
-        number = current.number if current else 0
+        number = self._current_number()
         probes = (folder.glob(f"{durable.PROBE_PREFIX}*") for folder in (self.root, self.root / "snapshots"))
         halves = [self.root / ".current.new", *self.root.glob(f".{LAST_RUN_NAME}.*.new")]
         leftovers = [*self.root.glob(f"{STAGING_PREFIX}*"), *halves, *chain(*probes)]

@@ -1,8 +1,9 @@
 -- Sum rated quantities into rollups.
--- In:    rated_quantities, a table of what the macro rated() says of each row of the quantities
+-- In:    rated_quantities, what the macro rated() says of each row of the quantities
 -- Out:   the ROLLUP table of etl/schema.py, sorted by its whole key; one row = day x account x project x provider
 --        x model x tier x meter x caching status x context band x rate x price status x source kind x estimated
 --        x accounting period x charge class
+--        and summed_rows, of how many rows of rated_quantities it is the sum
 -- Units: quantity in `unit`; costs in USD, DECIMAL(38,12), exact
 -- NULL:  first in the sort; costs are NULL when and only when price_status is unpriced_*
 SELECT
@@ -11,7 +12,8 @@ SELECT
     unit, context_over_tokens, rate_usd_per_million,
     sum(cost_usd)::DECIMAL(38, 12) AS cost_usd,
     sum(list_cost_usd)::DECIMAL(38, 12) AS list_cost_usd,
-    price_status, rate_id, rate_version, priced_model, source_kind, is_estimated, accounting_period, charge_class
+    price_status, rate_id, rate_version, priced_model, source_kind, is_estimated, accounting_period, charge_class,
+    count(*) AS summed_rows
 FROM rated_quantities
 GROUP BY ALL
 ORDER BY

@@ -57,7 +57,7 @@ def costroll(*arguments: Path | str, stdin: str | None = None, with_database: bo
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setenv("COSTROLL_TRACEBACK", "1")
         if not with_database:
-            patch.setattr(analyst, "build_database", lambda _: None)
+            patch.setattr(analyst, "build_database", lambda *_: None)
         if stdin is not None:
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         code = exit_code_of([str(argument) for argument in arguments])

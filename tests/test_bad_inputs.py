@@ -204,7 +204,7 @@ def run(warehouse: Path, *arguments: Path | str) -> Night:
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setenv("COSTROLL_TRACEBACK", "1")
-        patch.setattr(analyst, "build_database", lambda _: None)  # these tests read the Parquet files
+        patch.setattr(analyst, "build_database", lambda *_: None)  # these tests read the Parquet files
         code = exit_code_of(["run", "--json", "--threads", "2", "--warehouse", str(warehouse), *map(str, arguments)])
     assert "Traceback" not in err.getvalue()
     if not out.getvalue():

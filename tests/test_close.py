@@ -22,8 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl import closing
+from etl.corrections import CELL, MEASURES, booked
 from etl.errors import IntegrityError, UsageError
-from etl.periods import CELL, MEASURES, booked, closed_gaps, figures
+from etl.periods import closed_gaps, figures
 from etl.schema import arrow_schema, polars_schema
 from etl.verify import verify
 from etl.warehouse import Snapshot, Warehouse

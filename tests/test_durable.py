@@ -433,3 +433,22 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 def test_a_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert durable.sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("many", [100, 2])
+def test_each_of_many_folders_is_synced_once_whether_together_or_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(durable, "_MANY_FOLDERS", many)
+    folders = [tmp_path / str(number) for number in range(20)]
+    for folder in folders:
+        folder.mkdir()
+    synced: list[Path] = []
+    real = durable.fsync_dir
+    monkeypatch.setattr(durable, "fsync_dir", lambda path: (real(path), synced.append(path)))
+
+    durable.fsync_dirs(folders)
+
+    assert sorted(synced) == sorted(folders)
+    with pytest.raises(StorageError, match="no-such"):
+        durable.fsync_dirs([*folders, tmp_path / "no-such"])

@@ -114,7 +114,7 @@ def run(warehouse: Path, *arguments: Path | str, threads: int = 1) -> tuple[int,
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
         patch.setenv("COSTROLL_TRACEBACK", "1")
-        patch.setattr(analyst, "build_database", lambda _: None)  # these tests read the manifest
+        patch.setattr(analyst, "build_database", lambda *_: None)  # these tests read the manifest
         given = ["run", "--json", "--threads", str(threads), "--warehouse", str(warehouse), *map(str, arguments)]
         code = exit_code_of(given)
     return code, json.loads(out.getvalue())

@@ -492,3 +492,31 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_column_that_comes_twice_is_not_lost_in_json() -> None:
     assert list(display.json_lines(["a", "a"], [(1, 2)])) == ['[{"a": 1, "a_2": 2}', "]"]
+
+
+def relations_for(snapshot: Snapshot, query: str | None) -> set[str]:
+    """The views and macros that a query finds."""
+    with analyst._pinned(snapshot, query=query) as con:
+        views = con.execute("select view_name from duckdb_views() where not internal").fetchall()
+        macros = con.execute("select function_name from duckdb_functions() where not internal").fetchall()
+    return {name for (name,) in (*views, *macros)}
+
+
+def test_only_what_a_query_can_reach_is_there_for_it(snapshot: Snapshot) -> None:
+    assert relations_for(snapshot, "SELECT * FROM Rollups") == {"rollups"}
+    assert relations_for(snapshot, "from daily_costs") == {"daily_costs", "net_rollups", "rollups"}
+    assert relations_for(snapshot, 'from "charges"') >= {
+        "charges",
+        "charges_between",
+        "prices",
+        "usage",
+        "rates_history",
+    }
+    everything = relations_for(snapshot, None)
+    for lists_all in ("show tables", "select 1", "describe rollups", "from rollups, information_schema.tables"):
+        assert relations_for(snapshot, lists_all) == everything
+
+
+def test_a_mistyped_name_is_compared_with_all_there_are(snapshot: Snapshot) -> None:
+    with pytest.raises(UsageError, match='Did you mean "rollups'):
+        ask(snapshot, "select day from rollup, usage")

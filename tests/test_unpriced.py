@@ -50,7 +50,7 @@ def run(
     (folder / name).write_text("".join(json.dumps(record) + "\n" for record in records))
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
-        patch.setattr(analyst, "build_database", lambda _: None)  # these tests read the Parquet files
+        patch.setattr(analyst, "build_database", lambda *_: None)  # these tests read the Parquet files
         patch.setenv("COSTROLL_TRACEBACK", "1")
         code = exit_code_of(
             ["run", "--threads", "1", "--warehouse", str(folder / "warehouse"), *options, str(folder / name)]

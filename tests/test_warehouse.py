@@ -22,6 +22,8 @@ from etl.manifest import FORMAT_VERSION, encode
 from etl.warehouse import Warehouse
 from tests.small_warehouse import (
     FRIDAY,
+    FRIDAY_ROLLUP,
+    FRIDAY_USAGE,
     SATURDAY,
     SATURDAY_ROLLUP,
     fill_first_night,
@@ -542,3 +544,22 @@ def test_the_first_night_has_every_table_it_wrote(tmp_path: Path) -> None:
     assert [path.name for path in snapshot.files("aliases")] == ["aliases.parquet"]
     assert [path.name for path in snapshot.files("versions")] == ["versions.parquet"]
     assert snapshot.files("statements") == []
+
+
+def test_a_file_that_is_read_back_early_is_held_to_what_is_expected_of_it_later(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path)
+    for is_wrong in (True, False):
+        with warehouse.lock():
+            builder = warehouse.begin(warehouse.current())
+            builder.write("usage/2026-11-20/00000001.parquet", table("usage", FRIDAY_USAGE))
+            builder.read_back_beside()
+            builder.write("rollups/2026-11-20.parquet", table("rollups", FRIDAY_ROLLUP))
+            expected = {"usage/2026-11-20/00000001.parquet": {"rows": 3 if is_wrong else 2}}
+            if is_wrong:
+                with pytest.raises(IntegrityError, match="rows is 2 instead of 3"):
+                    builder.commit({"expected": expected})
+            else:
+                snapshot = builder.commit({"expected": expected})
+    assert [entry["path"] for entry in snapshot.entries] == [
+        "rollups/2026-11-20.parquet", "usage/2026-11-20/00000001.parquet"
+    ]  # fmt: skip

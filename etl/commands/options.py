@@ -120,6 +120,21 @@ def shared_options(function: _Function) -> _Function:
     return function
 
 
+def limit_options(function: _Function) -> _Function:
+    """Give a command `--threads` and `--memory-limit`; its function gets `threads` and `memory_limit`, in bytes."""
+    for option in (
+        click.option(
+            "--memory-limit",
+            type=ByteSize(),
+            metavar="SIZE",
+            help="What each database in memory may take, such as 2GB. [default: 80 % of the memory]",
+        ),
+        click.option("--threads", type=click.IntRange(1, 64), help="Threads to work with. [default: the processors]"),
+    ):
+        function = option(function)
+    return function
+
+
 def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the shared options; its function gets the merged `Settings` first.
 

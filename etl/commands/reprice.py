@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from etl.commands.options import Settings, with_settings
+from etl.commands.options import Settings, limit_options, with_settings
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -33,9 +33,17 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 )
 @click.option("--all", "shows_all", is_flag=True, help="Show every cell that changes.")
 @click.option("--apply", "is_applied", is_flag=True, help="Publish it, in one snapshot.")
+@limit_options
 @with_settings
 def command(
-    settings: Settings, since: Any, until: Any, as_known_on: str | None, shows_all: bool, is_applied: bool
+    settings: Settings,
+    since: Any,
+    until: Any,
+    as_known_on: str | None,
+    shows_all: bool,
+    is_applied: bool,
+    threads: int | None,
+    memory_limit: int | None,
 ) -> int:
     """Rate published days again, and show what changes: each cell's old and new cost, and the rate rows that cause it.
 
@@ -48,16 +56,19 @@ def command(
         costroll reprice --since 2025-07-01 --until 2025-07-31 --apply
         costroll reprice --as-known-on 1
     """
-    from etl.commands.rates import as_known
-    from etl.repricing import reprice
+    from etl import engine
 
-    found = reprice(
-        settings.warehouse,
-        since and since.date(),
-        until and until.date(),
-        known=lambda card: as_known(card, as_known_on),
-        is_applied=is_applied,
-    )
+    with engine.limited(threads, memory_limit):
+        from etl.commands.rates import as_known
+        from etl.repricing import reprice
+
+        found = reprice(
+            settings.warehouse,
+            since and since.date(),
+            until and until.date(),
+            known=lambda card: as_known(card, as_known_on),
+            is_applied=is_applied,
+        )
     for line in (_as_json if settings.json else _tell)(found, is_applied, shows_all):
         click.echo(line)
     return 3 if found.snapshot and found.loses_prices else 0

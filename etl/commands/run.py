@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from datetime import timedelta
@@ -13,7 +12,7 @@ from typing import Any
 import click
 
 from etl import messages
-from etl.commands.options import ByteSize, Settings, with_settings
+from etl.commands.options import ByteSize, Settings, limit_options, with_settings
 
 
 @click.command()
@@ -65,12 +64,13 @@ from etl.commands.options import ByteSize, Settings, with_settings
     metavar="FILE",
     help="Write what the run did for Prometheus, also when it fails.",
 )
-@click.option("--threads", type=click.IntRange(1, 64), help="Threads to read with. [default: the processors]")
+@limit_options
 @with_settings
 def command(
     settings: Settings,
     paths: tuple[str, ...],
     threads: int | None,
+    memory_limit: int | None,
     must_exist: bool,
     metrics_file: Path | None,
     commit_every: int | None,
@@ -87,8 +87,25 @@ def command(
         costroll run logs/
         costroll run 'exports/*.jsonl.gz' --account acme
     """
+    from etl import engine
+
+    file = settings.file()
+    threads, memory_limit = threads or file.run.threads, memory_limit or file.run.memory_limit
+    with engine.limited(threads, memory_limit):
+        return _run(settings, paths, must_exist, metrics_file, commit_every, options)
+
+
+def _run(
+    settings: Settings,
+    paths: tuple[str, ...],
+    must_exist: bool,
+    metrics_file: Path | None,
+    commit_every: int | None,
+    options: dict[str, Any],
+) -> int:
     import json
 
+    from etl import engine
     from etl.backfill import run_in_steps
     from etl.commands.summary import as_json, summary, tell_troubles
     from etl.errors import UsageError
@@ -101,11 +118,10 @@ def command(
     if must_exist and not Warehouse(settings.warehouse).exists():
         raise UsageError(f"--must-exist: there is no warehouse {settings.warehouse}; without the option, it is created")
     paths, options = _filled(settings, paths, options)
-    threads = threads or len(
-        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    )
     with recorded(metrics_file, settings.warehouse) as recording:
-        how = Options(threads=threads, on_wait=partial(_tell_waiting, settings, options["wait_seconds"]), **options)
+        how = Options(
+            threads=engine.threads(), on_wait=partial(_tell_waiting, settings, options["wait_seconds"]), **options
+        )
         show = _progress(settings)
         if commit_every:
             report = run_in_steps(paths, settings.warehouse, how, commit_every, on_progress=show)

@@ -96,6 +96,9 @@ class AtOnce:
         future.set_result(function(*arguments))
         return future
 
+    def shutdown(self, *_: Any, **__: Any) -> None:
+        """Nothing is left to do."""
+
 
 class Brancher:
     """Forks before each call."""
@@ -188,7 +191,7 @@ def same_tree(source: Path, target: Path) -> None:
 def main() -> None:
     """See above."""
     place, aside, kinds, report = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3].split(","), Path(sys.argv[4])
-    from etl import settlement
+    from etl import booking, settlement, snapshot_builder
     from etl.cli import exit_code_of
     from tests.faults.forking import import_everything
 
@@ -196,7 +199,8 @@ def main() -> None:
     # Folders are put aside and restored between two calls: removals must go by names, not by open folders.
     shutil._use_fd_functions = False  # type: ignore[attr-defined]
     # A fork has one thread only.
-    settlement.ThreadPoolExecutor = AtOnce  # type: ignore[misc, assignment]
+    for module in (booking, settlement, snapshot_builder):
+        module.ThreadPoolExecutor = AtOnce  # type: ignore[attr-defined]
     brancher = Brancher(place, aside, kinds)
     with brancher.disk.watching():
         code = exit_code_of(sys.argv[5:])
