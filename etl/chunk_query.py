@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 import polars as pl
 from fsspec import AbstractFileSystem
 
+from etl.allocation import KEPT_BLOCK_BYTES
 from etl.engine import connect
-from etl.framing import LINE_BYTES_MAX
 from etl.sources.paths import steps
 
+# DuckDB reads twice as much at once, in a buffer just small enough to be kept: see `etl.allocation`. The strict reader
+# takes the few lines that are longer.
+_OBJECT_BYTES_MAX = KEPT_BLOCK_BYTES // 2 - (1 << 20)
 # No path is named so: the index of the shape that claims a row.
 CLAIMED = "?"
 
@@ -53,7 +56,7 @@ class ChunkQuery:
         query = (
             f"SELECT {wanted.outputs} FROM read_json('{self._memory.offer(data)}', format='newline_delimited', "  # noqa: S608
             f"compression='none', columns={wanted.columns}, ignore_errors={ignore_errors}, "
-            f"maximum_object_size={LINE_BYTES_MAX})"
+            f"maximum_object_size={_OBJECT_BYTES_MAX})"
         )
         frame = pl.from_arrow(self._connection.sql(query).to_arrow_table())
         assert isinstance(frame, pl.DataFrame)

@@ -50,6 +50,12 @@ def distinct(column: pl.Series) -> Distinct:
     return Distinct(column.gather(row_of[met]), place_of[numbers])
 
 
+def is_constant(column: pl.Series) -> bool:
+    """Whether every row of a column has the same value, or NULL."""
+    values = column.to_physical()
+    return values.null_count() == len(values) or (values.null_count() == 0 and values.min() == values.max())
+
+
 def is_repetitive(column: pl.Series) -> bool:
     """Whether a column of text seems to hold few distinct values, by its first rows."""
     return column.head(_SAMPLE_ROWS).n_unique() <= _SAMPLE_VALUES

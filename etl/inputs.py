@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from etl.errors import UsageError
@@ -37,6 +38,16 @@ class Found:
     met: dict[str, Path] = field(default_factory=dict)
 
 
+def resolved(path: Path) -> Path:
+    """As `path.resolve()`; the folder of many files is resolved once."""
+    return path.resolve() if path.is_symlink() else _resolved_folder(path.parent.absolute()) / path.name
+
+
+@lru_cache(maxsize=64)
+def _resolved_folder(folder: Path) -> Path:
+    return folder.resolve()
+
+
 def find(paths: Sequence[str]) -> Found:
     """Find the inputs that the paths name.
 
@@ -45,6 +56,7 @@ def find(paths: Sequence[str]) -> Found:
     Raises:
         UsageError: no path names anything.
     """
+    _resolved_folder.cache_clear()  # folders may lead elsewhere than at the last run
     found = Found()
     seen: dict[Path, Input] = {}
     for path in paths:
@@ -84,14 +96,14 @@ def _take(path: Path, found: Found, seen: dict[Path, Input], *, is_met: bool = F
         _refuse(path, "not_a_file", "is a device, FIFO or socket; give files, folders or -", found, is_met)
     else:
         # A file that is met under several names has the first of them by the alphabet, not by the order of arguments.
-        resolved, one = path.resolve(), Input(readable(path), path)
-        seen[resolved] = min(seen.get(resolved, one), one, key=lambda source: source.name)
+        place, one = resolved(path), Input(readable(path), path)
+        seen[place] = min(seen.get(place, one), one, key=lambda source: source.name)
 
 
 def _refuse(path: Path, code: str, text: str, found: Found, is_met: bool) -> None:
     found.refused.append((readable(path), code, text))
     if is_met and code == "not_a_file":
-        found.met[readable(path)] = path.parent.resolve() / path.name
+        found.met[readable(path)] = _resolved_folder(path.parent.absolute()) / path.name
 
 
 def _files(folder: Path, found: Found) -> Iterator[Path]:
@@ -108,7 +120,9 @@ def _files(folder: Path, found: Found) -> Iterator[Path]:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _files(Path(entry.path), found)
-        elif os.path.isdir(entry.path):  # unlike entry.is_dir(), it does not raise where links run in a circle
+        elif entry.is_symlink() and os.path.isdir(
+            entry.path
+        ):  # unlike entry.is_dir(), it does not raise where links run in a circle
             found.other_files += 1
         elif _is_log(entry.name):
             yield Path(entry.path)

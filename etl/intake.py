@@ -11,7 +11,7 @@ import polars as pl
 from etl.decoding import Reading
 from etl.framing import Content, Input, readable
 from etl.history import History
-from etl.inputs import Found
+from etl.inputs import Found, resolved
 from etl.parts import Part
 from etl.reading import End, read_inputs
 from etl.run_report import InputReport, Options
@@ -125,9 +125,9 @@ class Intake:
         report.reasons += part.reasons
         report.facts["blank_lines"] = report.facts.get("blank_lines", 0) + part.blank_lines
         report.facts["formats"] = report.facts.get("formats", set()) | part.formats
-        for reason, line in part.rejects.select("reason", "line_number").rows():
-            report.note_line(reason, line)
         if part.rejects.height:
+            for reason, line in part.rejects.select("reason", "line_number").rows():
+                report.note_line(reason, line)
             self.rejects.append(part.rejects.with_columns(input_index=pl.lit(part.input_index, pl.Int64)))
         report.unknown_keys += part.unknown_keys
         self.spool.add(part.candidates)
@@ -138,7 +138,7 @@ class Intake:
             "stored_bytes": content.stored_bytes,
             "content_bytes": content.content_bytes,
             "lines": content.lines,
-            "path": readable(report.path.resolve()) if report.path else None,
+            "path": readable(resolved(report.path)) if report.path else None,
             "device": status.st_dev if status else None,
             "inode": status.st_ino if status else None,
             "modified_ns": status.st_mtime_ns if status else None,

@@ -26,6 +26,12 @@ from etl.spool import compact
 from etl.unknown_keys import UnknownKeys
 
 _DAY = pl.col("occurred_at").dt.date()
+_REJECTS = polars_schema("rejects")
+_NO_REJECTS = pl.DataFrame(
+    schema={
+        name: _REJECTS[name] for name in ("line_number", "byte_offset", "byte_length", "fate", "reason", "line_sha256")
+    }
+)
 _NO_CANDIDATES = pl.DataFrame(schema={"line_number": pl.Int64})
 
 # Byte offset, byte length and SHA-256 of lines, by line number.
@@ -196,12 +202,12 @@ def _reasons(fated: Iterable[tuple[int, str, str]]) -> Counter[tuple[str, str]]:
 
 
 def _rejects(fated: Iterable[tuple[int, str, str]], places: Places) -> pl.DataFrame:
-    schema = polars_schema("rejects")
-    names = ("line_number", "byte_offset", "byte_length", "fate", "reason", "line_sha256")
     rejected = [(number, reason) for number, fate, reason in fated if fate == "rejected"]
+    if not rejected:
+        return _NO_REJECTS
     numbers = [number for number, _ in rejected]
     rows = [
         (number, offset, length, "rejected", reason, digest)
-        for (number, reason), (offset, length, digest) in zip(rejected, places(numbers) if numbers else (), strict=True)
+        for (number, reason), (offset, length, digest) in zip(rejected, places(numbers), strict=True)
     ]
-    return pl.DataFrame(rows, schema={name: schema[name] for name in names}, orient="row")
+    return pl.DataFrame(rows, schema=_NO_REJECTS.schema, orient="row")

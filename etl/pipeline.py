@@ -17,6 +17,7 @@ import polars as pl
 
 from etl import analyst, durable, preflight
 from etl.alerts import Thing, judge, things_of_days
+from etl.allocation import keep_freed_memory
 from etl.booking import book, closed_months, published_whole
 from etl.decoding import Reading
 from etl.errors import IntegrityError, StorageError, StrictError
@@ -85,6 +86,7 @@ def run_found(
         on_progress: of the reading.
         whole: turns the report of this step into that of all steps, or into None while there are more to come.
     """
+    keep_freed_memory()
     began = now or datetime.now(UTC).replace(tzinfo=None)
     source = SOURCE_BY_NAME[options.source] if options.source else None
     vocabularies = Vocabularies.from_environment() if options.estimate_tokens else None
@@ -102,7 +104,8 @@ def run_found(
                 intake = Intake(History(read_inputs_table(parent), options), options, Spool(spool_folder))
                 intake.note(found)
                 intake.take(found.inputs, reading, on_progress, partial(preflight.require_room, warehouse.root))
-            report = _publish(parent, builder, card.result(), found, intake, options, began.date())
+            with Settlement(parent, builder, card.result(), intake.read, options) as settlement:
+                report = _publish(parent, builder, card.result(), found, intake, settlement, options, began.date())
         except BaseException:
             builder.discard()
             raise
@@ -123,13 +126,12 @@ def _publish(
     card: RateCard,
     found: Found,
     intake: Intake,
+    settlement: Settlement,
     options: Options,
     today: date,
 ) -> RunReport:
     """Settle, rate and commit; or leave it, when nothing changed."""
-    settlement = Settlement(parent, builder, card, intake.read, options)
     quantities = settlement.settle(intake.spool)
-    builder.read_back_beside()
     counts = _closed(intake.read)
     rated = _rated(parent, card, settlement, quantities)
     counted = {index: one for index, one in enumerate(intake.read) if one.counts_now}
@@ -158,9 +160,9 @@ def _publish(
     if not counted and not rated.days and not (parent and intake.to_remember):
         builder.discard()
         return report
-    expected = settlement.expected | book(
-        parent, builder, rated.days, rated.whole, closed_months(parent), in_parts=rated.grown
-    )
+    expected = settlement.written()
+    builder.read_back_beside()
+    expected |= book(parent, builder, rated.days, rated.whole, closed_months(parent), in_parts=rated.grown)
     write_inputs_table(builder, [*counted.values(), *intake.to_remember], options)
     quarantine.write()
     if parent is None:

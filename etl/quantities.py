@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from etl.distinct import is_constant
 from etl.errors import IntegrityError
 from etl.meters import CACHED, NOT_APPLICABLE, QUANTITY_COLUMNS, UNCACHED
 from etl.schema import polars_schema, with_columns_of
@@ -88,16 +89,11 @@ def added_up(quantities: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 def _summed(rows: pl.DataFrame, keys: Sequence[str], columns: Sequence[str]) -> pl.DataFrame:
     """The sums of columns by keys; a key with one value needs no comparing, and few have more."""
-    constant = [name for name in keys if _is_constant(rows[name])]
+    constant = [name for name in keys if is_constant(rows[name])]
     varying = [name for name in keys if name not in constant]
     sums = [pl.col(name).sum() for name in columns]
     summed = rows.select(*varying, *columns).group_by(varying).agg(sums) if varying else rows.select(sums)
     return summed.with_columns(rows[name].head(1).new_from_index(0, summed.height).alias(name) for name in constant)
-
-
-def _is_constant(column: pl.Series) -> bool:
-    values = column.to_physical()
-    return values.null_count() == len(values) or (values.null_count() == 0 and values.min() == values.max())
 
 
 def aggregate_files(

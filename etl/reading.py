@@ -34,7 +34,7 @@ from etl.unknown_keys import look_at_table, look_at_value
 
 SMALL_BYTES = 1 << 20
 # So many small inputs are read at once: enough that what each call costs counts for little.
-GATHERED_BYTES, GATHERED_MAX = 8 << 20, 512
+GATHERED_BYTES, GATHERED_MAX = 24 << 20, 512
 
 
 @dataclass
@@ -73,13 +73,16 @@ def read_inputs(
     with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
         waiting: deque[_Awaited] = deque()
         gathered: list[_Small] = []
+        gathered_bytes = 0
         running: dict[int, _Running] = {}
 
         def send_gathered() -> None:
+            nonlocal gathered_bytes
             if gathered:
                 task = partial(_together, tuple(gathered), reading, reader)
                 waiting.append(_Awaited(pool.submit(task), [one.end for one in gathered]))
                 gathered.clear()
+                gathered_bytes = 0
 
         try:
             for index, source in enumerate(inputs, first_index):
@@ -88,6 +91,7 @@ def read_inputs(
                     for task in _tasks(end.content, reading, reader, index):
                         if isinstance(task, Chunk):
                             gathered.append(_Small(task, end))
+                            gathered_bytes += len(task.data)
                             continue
                         send_gathered()
                         waiting.append(_Awaited(pool.submit(_placed, task, end.content.stored_bytes)))
@@ -98,7 +102,7 @@ def read_inputs(
                 if not gathered or gathered[-1].end is not end:
                     send_gathered()
                     waiting.append(_Awaited(None, [end]))
-                elif sum(len(one.chunk.data) for one in gathered) >= GATHERED_BYTES or len(gathered) == GATHERED_MAX:
+                elif gathered_bytes >= GATHERED_BYTES or len(gathered) == GATHERED_MAX:
                     send_gathered()
                 while len(waiting) > threads + 1:
                     yield from _results(waiting.popleft(), running, reading)

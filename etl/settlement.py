@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -28,21 +27,51 @@ from etl.warehouse import Snapshot, SnapshotBuilder
 _SUMMED = ("requests", *(column for column, _, _ in QUANTITY_COLUMNS))
 
 
-@dataclass
-class WrittenDay:
-    """A day whose usage changed: its quantities as a whole, what its new file must hold, and how many are estimates."""
+class Expected:
+    """What a new file must hold, added up as its rows pass.
 
-    quantities: pl.DataFrame | None
-    expected: dict[str, dict[str, Any]] = field(default_factory=dict)
-    estimated: int = 0
+    Attributes:
+        rows: how many.
+        sums: of each column of quantities that holds anything.
+        estimated: how many rows are estimates.
+    """
+
+    def __init__(self) -> None:
+        self.rows = self.estimated = 0
+        self.sums: Counter[str] = Counter()
+
+    def take(self, rows: pl.DataFrame) -> None:
+        """Add rows in the types of USAGE."""
+        self.rows += rows.height
+        self.estimated += int(rows["is_estimated"].sum())
+        summed = [name for name in _SUMMED if name in rows.columns]
+        self.sums.update(rows.select(pl.col(summed).sum()).to_dicts()[0])
+
+
+@dataclass
+class TouchedDay:
+    """A day whose usage changes.
+
+    Attributes:
+        day: which.
+        candidates: settled.
+        displaced: identities of published rows that make way.
+        quantities: of the day as a whole, or where its usage has expired, of what is new.
+        expected: what the new file must hold.
+    """
+
+    day: date
+    candidates: DayCandidates
+    displaced: pl.DataFrame
+    quantities: pl.DataFrame | None = None
+    expected: Expected = field(default_factory=Expected)
 
 
 class Settlement:
-    """The outcome of a run, day by day.
+    """The outcome of a run, day by day; a context that ends once nothing is written any more.
 
     Attributes:
         touched: the days whose usage changed.
-        expected: new usage file -> the rows and sums that it must hold.
         closure: day -> fate -> candidates.
         expired: the days whose usage has expired; of these, quantities are what this run adds.
         estimated: how many accepted records are estimates.
@@ -65,36 +94,49 @@ class Settlement:
         rank = {index: rank for rank, (_, index) in enumerate(counted)}
         self._counting = Inputs(rank, [sha256 for sha256, _ in counted])
         self.touched: set[date] = set()
-        self.expected: dict[str, dict[str, Any]] = {}
         self.closure: dict[str, dict[str, int]] = {}
         self.expired = ExpiredDays(parent)
         self.estimated = 0
         self.late_rejects: list[pl.DataFrame] = []
+        self._writing: list[Future[dict[str, dict[str, Any]]]] = []
+
+    def __enter__(self) -> Settlement:
+        self._pool = ThreadPoolExecutor(self._options.threads, thread_name_prefix="write")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
     def settle(self, spool: Spool) -> list[pl.DataFrame]:
-        """Settle all days from the latest to the earliest.
+        """Settle all days from the latest to the earliest, sum them, and begin to write them; `written` ends that.
 
         Returns:
             The quantities of each touched day: as a whole, or where its usage has expired, what is new.
         """
         later, later_day = None, None
-        jobs: list[Future[WrittenDay]] = []
-        with ThreadPoolExecutor(self._options.threads, thread_name_prefix="write") as pool:
-            for day in spool.days():
-                candidates = DayCandidates(spool.take(day), self._counting)
-                if not candidates.height:
-                    continue
-                settled = self._settled(day, candidates, later if later_day == day + timedelta(days=1) else None)
-                is_new = self._count(day, candidates, settled)
-                if is_new or settled.displaced.height:
-                    self.touched.add(day)
-                    jobs.append(pool.submit(self._write, day, candidates, settled.displaced))
-                later, later_day = candidates, day
-            written = [job.result() for job in jobs]
-        for one in written:
-            self.expected |= one.expected
-            self.estimated += one.estimated
-        return [one.quantities for one in written if one.quantities is not None]
+        touched: list[TouchedDay] = []
+        summing: list[Future[None]] = []
+        for day in spool.days():
+            candidates = DayCandidates(spool.take(day), self._counting)
+            if not candidates.height:
+                continue
+            settled = self._settled(day, candidates, later if later_day == day + timedelta(days=1) else None)
+            is_new = self._count(day, candidates, settled)
+            if is_new or settled.displaced.height:
+                touched.append(TouchedDay(day, candidates, settled.displaced))
+                summing.append(self._pool.submit(self._sum, touched[-1]))
+            later, later_day = candidates, day
+        # What is summed can be rated while it is written.
+        self._writing = [self._pool.submit(self._write, one) for one in touched]
+        for job in summing:
+            job.result()
+        self.touched = {one.day for one in touched}
+        self.estimated = sum(one.expected.estimated for one in touched)
+        return [one.quantities for one in touched if one.quantities is not None]
+
+    def written(self) -> dict[str, dict[str, Any]]:
+        """Wait until all is written: new usage file -> the rows and sums that it must hold."""
+        return {name: must for job in self._writing for name, must in job.result().items()}
 
     def _settled(self, day: date, candidates: DayCandidates, later: DayCandidates | None) -> Settled:
         """Have the ledger settle what may meet anything; all others are accepted already."""
@@ -165,29 +207,28 @@ class Settlement:
             )
         )
 
-    def _write(self, day: date, candidates: DayCandidates, displaced: pl.DataFrame) -> WrittenDay:
-        """Write the day's accepted rows as a file of their own, and sum the whole day."""
-        kept = [] if day in self.expired else self._without_displaced(day, displaced)
-        written = WrittenDay(None)
+    def _sum(self, touched: TouchedDay) -> None:
+        """Sum the whole day, and what of it is new."""
+        day = touched.day
+        kept = [] if day in self.expired else self._without_displaced(day, touched.displaced)
         quantities = [self._quantities(day, rows) for rows in kept if rows.height]
+        for rows in self._groups(touched):
+            touched.expected.take(rows)
+            quantities.append(self._quantities(day, rows))
+        touched.quantities = added_up(quantities) if quantities else None
 
-        def passing() -> Iterator[pl.DataFrame]:
-            for group in row_groups(candidates.accepted()):
-                rows = self._as_usage(group)
-                expected.take(rows)
-                quantities.append(self._quantities(day, rows))
-                yield rows
+    def _write(self, touched: TouchedDay) -> dict[str, dict[str, Any]]:
+        """Write the day's accepted rows as a file of their own."""
+        if not touched.expected.rows:
+            return {}
+        relative = f"usage/{touched.day}/{self._builder.number:08d}.parquet"
+        with self._builder.new_file(relative) as file:
+            write_usage(file, self._groups(touched))
+        return {relative: {"rows": touched.expected.rows, "sums": dict(touched.expected.sums)}}
 
-        expected = _Expected()
-        groups = passing()
-        if (first := next(groups, None)) is not None:
-            relative = f"usage/{day}/{self._builder.number:08d}.parquet"
-            with self._builder.new_file(relative) as file:
-                write_usage(file, chain([first], groups))
-            written.expected[relative] = {"rows": expected.rows, "sums": dict(expected.sums)}
-            written.estimated = expected.estimated
-        written.quantities = added_up(quantities) if quantities else None
-        return written
+    def _groups(self, touched: TouchedDay) -> Iterator[pl.DataFrame]:
+        """The day's accepted rows in row groups."""
+        return map(self._as_usage, row_groups(touched.candidates.accepted()))
 
     def _as_usage(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Accepted rows in the types of USAGE, but that texts may be categories and empty columns are missing."""
@@ -224,24 +265,3 @@ class Settlement:
                     write_usage(file, row_groups([left]))
             kept.append(left)
         return kept
-
-
-class _Expected:
-    """What a new file must hold, added up as its rows pass.
-
-    Attributes:
-        rows: how many.
-        sums: of each column of quantities that holds anything.
-        estimated: how many rows are estimates.
-    """
-
-    def __init__(self) -> None:
-        self.rows = self.estimated = 0
-        self.sums: Counter[str] = Counter()
-
-    def take(self, rows: pl.DataFrame) -> None:
-        """Add rows in the types of USAGE."""
-        self.rows += rows.height
-        self.estimated += int(rows["is_estimated"].sum())
-        summed = [name for name in _SUMMED if name in rows.columns]
-        self.sums.update(rows.select(pl.col(summed).sum()).to_dicts()[0])

@@ -3,7 +3,7 @@
 Where a shape keeps its counts (its usage object; the record itself, if it has none and lists what it ignores), a key
 with `token`, `cost`, `cache` or `tier` in its name that is neither read nor `ignored` is counted, if it holds anything.
 Looking must cost next to nothing, so a few stretches of each chunk of JSON lines are looked at: all of a small log,
-some hundred lines of each 16 MiB of a large one. Only names that were not met before take more than a search.
+some hundred lines of each 30 MiB of a large one. Only names that were not met before take more than a search.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from etl.shapes import Shape, recognise
 from etl.sources.base import Source
 from etl.sources.paths import steps, value_at
 
-STRETCHES, STRETCH_BYTES = 4, 16_384
+STRETCHES, STRETCH_BYTES = 8, 16_384
 DOCUMENT_RECORDS = 200
 _SMELL = re.compile("token|cost|cache|tier", re.IGNORECASE)
 _SMELLING_KEY = re.compile(rb'"(\w*(?:token|cost|cache|tier)\w*)"\s*:', re.IGNORECASE)

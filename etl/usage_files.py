@@ -6,6 +6,7 @@ Grain: one row an accepted record, in the order of input and line.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import IO, Any
 
 import numpy as np
@@ -13,35 +14,29 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl.distinct import distinct, is_repetitive
+from etl.distinct import distinct, is_constant, is_repetitive
 from etl.schema import arrow_schema, polars_schema
 
 ROWS_PER_GROUP = 1_000_000
-_SCHEMA = arrow_schema("usage")
+_SCHEMA, _TYPES = arrow_schema("usage"), polars_schema("usage")
 # An id or a hash is hardly ever met twice; every other text is.
 _UNIQUE = ("request_id",)
 _DICTIONARIES = [field.name for field in _SCHEMA if pa.types.is_string(field.type) and field.name not in _UNIQUE]
 _PLAIN = ("content_hash",)
+_ENCODABLE = frozenset(field.name for field in _SCHEMA) - {*_PLAIN}
 # Of a column of codes Arrow writes the codes as they are; what is read is text all the same.
 _WRITTEN = pa.schema(
     field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.name in _DICTIONARIES else field
     for field in _SCHEMA
 )
-_WRITING: dict[str, Any] = {
-    "compression": {field.name: "none" if field.name in _PLAIN else "zstd" for field in _SCHEMA},
-    "compression_level": {field.name: 1 for field in _SCHEMA if field.name not in _PLAIN},
-    "use_dictionary": _DICTIONARIES,
-    "column_encoding": {
-        **{field.name: "DELTA_BINARY_PACKED" for field in _SCHEMA if pa.types.is_int64(field.type)},
-        **dict.fromkeys(_PLAIN, "PLAIN"),
-        "occurred_at": "DELTA_BINARY_PACKED",
-        **dict.fromkeys(_UNIQUE, "DELTA_LENGTH_BYTE_ARRAY"),
-    },
-    # Smallest and largest values help a reader to pass over rows of other times; of other columns they say little.
-    "write_statistics": ["day", "occurred_at"],
-    "write_page_checksum": True,
-    "store_schema": False,
+_ENCODINGS = {
+    **{field.name: "DELTA_BINARY_PACKED" for field in _SCHEMA if pa.types.is_int64(field.type)},
+    **dict.fromkeys(_PLAIN, "PLAIN"),
+    "occurred_at": "DELTA_BINARY_PACKED",
+    **dict.fromkeys(_UNIQUE, "DELTA_LENGTH_BYTE_ARRAY"),
 }
+# Smallest and largest values help a reader to pass over rows of other times; of other columns they say little.
+_TOLD_APART_BY = ["day", "occurred_at"]
 
 
 def write_usage(file: IO[bytes], groups: Iterable[pl.DataFrame]) -> None:
@@ -49,12 +44,31 @@ def write_usage(file: IO[bytes], groups: Iterable[pl.DataFrame]) -> None:
 
     Args:
         file: where to.
-        groups: columns of USAGE in any order, at most `ROWS_PER_GROUP` rows each; text may be categories, and columns
-            that hold nothing may be missing.
+        groups: columns of USAGE in any order, at most `ROWS_PER_GROUP` rows each, and one row at least; text may be
+            categories, and columns that hold nothing may be missing.
     """
-    with pq.ParquetWriter(file, _WRITTEN, **_WRITING) as writer:
-        for rows in groups:
+    rest = iter(groups)
+    first = next(rest)
+    writing = _compression(first) | {"write_page_checksum": True, "store_schema": False}
+    with pq.ParquetWriter(
+        file,
+        _WRITTEN,
+        use_dictionary=_DICTIONARIES,
+        column_encoding=_ENCODINGS,
+        write_statistics=_TOLD_APART_BY,
+        **writing,
+    ) as writer:
+        for rows in chain([first], rest):
             writer.write_table(_table(rows), row_group_size=ROWS_PER_GROUP)
+
+
+def _compression(first: pl.DataFrame) -> dict[str, Any]:
+    """Zstandard where it gains anything: not for hashes, nor for columns with one value. To begin it takes its time."""
+    packed = [name for name in first.columns if name in _ENCODABLE and not is_constant(first[name])]
+    return {
+        "compression": {field.name: "zstd" if field.name in packed else "none" for field in _SCHEMA},
+        "compression_level": dict.fromkeys(packed, 1),
+    }
 
 
 def row_groups(pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -77,11 +91,12 @@ def _table(rows: pl.DataFrame) -> pa.Table:
 
 
 def _array(rows: pl.DataFrame, field: pa.Field) -> pa.Array:
-    if field.name not in rows.columns or rows[field.name].null_count() == rows.height:
+    column = rows[field.name] if field.name in rows.columns else None
+    if column is None or column.null_count() == rows.height:
         return pa.nulls(rows.height, field.type)
-    column = rows[field.name]
     if field.name not in _DICTIONARIES:
-        return column.cast(polars_schema("usage")[field.name]).rechunk().to_arrow().cast(field.type)
+        array = column.cast(_TYPES[field.name]).rechunk().to_arrow()
+        return array if array.type == field.type else array.cast(field.type)
     if column.dtype == pl.String and not is_repetitive(column):
         return column.rechunk().to_arrow().cast(pa.string()).dictionary_encode()
     return _dictionary(column)
