@@ -31,7 +31,7 @@ def content_hash(frame: pl.DataFrame) -> pl.Series:
         words = frame[name].cast(pl.Int64).fill_null(0).to_numpy().view(np.uint64)
         if words.any():
             mixed = _mixed(words, _salt(name))
-            mixed[words == 0] = 0
+            np.multiply(mixed, words != 0, out=mixed)
             total += mixed
     return pl.Series("content_hash", _mixed(total, _salt("content")).view(np.int64))
 

@@ -21,7 +21,7 @@ class Distinct(NamedTuple):
     """
 
     values: pl.Series
-    places: npt.NDArray[np.int64]
+    places: npt.NDArray[np.uint32]
 
     def spread(self, made: pl.Series) -> pl.Series:
         """What was made of `values`, for every row."""
@@ -36,17 +36,17 @@ def distinct(column: pl.Series) -> Distinct:
     codes = column.to_physical()
     height = len(codes)
     if height == 0:
-        return Distinct(column, np.zeros(0, np.int64))
+        return Distinct(column, np.zeros(0, np.uint32))
     smallest, largest = codes.min(), codes.max()
     if codes.null_count() in (0, height) and smallest == largest:
-        return Distinct(column.head(1), np.zeros(height, np.int64))
+        return Distinct(column.head(1), np.zeros(height, np.uint32))
     nothing = int(str(largest)) + 1
     numbers: npt.NDArray[Any] = (codes.fill_null(nothing) if codes.null_count() else codes).to_numpy()
-    row_of = np.full(nothing + 1, -1, np.int64)
-    row_of[numbers] = np.arange(height)
+    row_of = np.full(nothing + 1, -1, np.int32)
+    row_of[numbers] = np.arange(height, dtype=np.int32)
     met = np.flatnonzero(row_of >= 0)
-    place_of = np.empty(nothing + 1, np.int64)
-    place_of[met] = np.arange(len(met))
+    place_of = np.empty(nothing + 1, np.uint32)
+    place_of[met] = np.arange(len(met), dtype=np.uint32)
     return Distinct(column.gather(row_of[met]), place_of[numbers])
 
 

@@ -14,6 +14,7 @@ from etl.cells import Dialect
 from etl.content_hash import content_hash
 from etl.decoding import STRICT_TEXTS, Reading, decoded
 from etl.meters import QUANTITY_COLUMNS
+from etl.schema import REPETITIVE
 from etl.shapes import Shape
 from etl.sources.base import Source, said
 from etl.sources.tiers import STANDARD, UNSAID, tier_named
@@ -152,7 +153,7 @@ def _requests(source: Source) -> pl.Expr:
 
 
 def _usage_columns(frame: pl.DataFrame, source: Source, account: str | None) -> pl.DataFrame:
-    """Name the columns as USAGE does, and add those that are computed."""
+    """Name the columns as USAGE does, and add those that are computed; texts that repeat become categories."""
     made = set(source.quantities)
     inputs = [column for column, meter, _ in QUANTITY_COLUMNS if meter.endswith("input") and column in made]
     out = frame.select(
@@ -178,4 +179,5 @@ def _usage_columns(frame: pl.DataFrame, source: Source, account: str | None) -> 
         pl.lit(source.name).alias("source"),
         pl.lit(source.kind).alias("source_kind"),
     )
+    out = out.with_columns(pl.col(REPETITIVE).cast(pl.Categorical))
     return out.with_columns(content_hash=content_hash(out))

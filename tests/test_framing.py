@@ -185,7 +185,7 @@ def test_no_other_comma_is_found(data: bytes) -> None:
 
 
 def test_a_comma_is_found_in_any_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "_PAIRS_IN_CACHE", 2)
+    monkeypatch.setattr(lines, "_BYTES_IN_CACHE", 3)
     for at in range(12):
         assert lines.has_trailing_comma(b"x" * at + b",}" + b"x" * (12 - at))
 
