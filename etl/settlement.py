@@ -126,10 +126,10 @@ class Settlement:
                 touched.append(TouchedDay(day, candidates, settled.displaced))
                 summing.append(self._pool.submit(self._sum, touched[-1]))
             later, later_day = candidates, day
-        # What is summed can be rated while it is written.
-        self._writing = [self._pool.submit(self._write, one) for one in touched]
         for job in summing:
             job.result()
+        # What is summed can be rated while it is written.
+        self._writing = [self._pool.submit(self._write, one) for one in touched]
         self.touched = {one.day for one in touched}
         self.estimated = sum(one.expected.estimated for one in touched)
         return [one.quantities for one in touched if one.quantities is not None]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from etl import framing, lines
+from etl import decompression, framing, lines
 from etl.errors import InputRefused
 from etl.framing import Chunk, Content, Input, refuse_unreadable_text
 from etl.lines import Lines
@@ -72,6 +72,36 @@ def read(path: Path) -> Content:
     content = Content(Input("x", path))
     assert b"".join(content.blocks()) == path.read_bytes()
     return content
+
+
+@pytest.mark.parametrize(
+    ("within", "blocks"),
+    [
+        (5, [b"ab\ncdef\n", b"ghij\nkl\n", b"mnopq\nrst"]),  # the last line end of each nine bytes
+        (1, [b"ab\ncdef\ng", b"hij\nkl\nmn", b"opq\nrst"]),  # no line ends in the last of each nine
+    ],
+)
+def test_a_file_is_read_up_to_a_line_end_where_one_is_near(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, within: int, blocks: list[bytes]
+) -> None:
+    data = b"ab\ncdef\nghij\nkl\nmnopq\nrst"
+    (tmp_path / "log").write_bytes(data)
+    monkeypatch.setattr(decompression, "BLOCK_BYTES", 9)
+    monkeypatch.setattr(framing, "CUT_FROM_BYTES", 9)
+    monkeypatch.setattr(framing, "CUT_WITHIN_BYTES", within)
+    with (tmp_path / "log").open("rb", buffering=0) as file:
+        counted = framing._Counted(file, Content(Input("x", None)), len(data))
+        assert [*iter(lambda: counted.read(9), b"")] == blocks
+
+
+def test_chunks_that_end_with_a_line_are_the_blocks_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framing, "CHUNK_BYTES", 8)
+    block = b"12345678\n"
+    found = list(Content(Input("x", None)).chunks(b"", iter([block, b"9\n"])))
+    assert found[0].data is not block  # the head before it is joined with it, even where it is empty
+    again = list(Content(Input("x", None)).chunks(block, iter([block, block])))
+    assert [chunk.data for chunk in again] == [block * 2, block]
+    assert again[1].data is block
 
 
 def test_what_was_read_is_hashed_and_counted(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ class Nights:
         out = io.StringIO()
         with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
             patch.setenv("COSTROLL_TRACEBACK", "1")
-            patch.setattr(analyst, "build_database", lambda _: None)  # these tests read the Parquet files
+            patch.setattr(analyst, "build_database", lambda *_: None)  # these tests read the Parquet files
             given = ["run", "--json", "--threads", "1", "--warehouse", str(self.warehouse), *map(str, arguments)]
             code = exit_code_of(given)
         return code, json.loads(out.getvalue())

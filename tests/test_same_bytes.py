@@ -32,7 +32,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etl import analyst, cutting, decompression, framing, spool
+from etl import analyst, cutting, day_candidates, decompression, framing, spool
 from etl.cli import exit_code_of
 
 ROOT = Path(__file__).parent.parent
@@ -121,7 +121,7 @@ def run(warehouse: Path, *arguments: Path | str, threads: int = 1) -> tuple[int,
 
 
 def cut_into(chunk_bytes: int, patch: pytest.MonkeyPatch) -> None:
-    """Have inputs read in chunks of this size instead of 16 MiB."""
+    """Have inputs read in chunks of this size instead of 30 MiB."""
     patch.setattr(decompression, "BLOCK_BYTES", chunk_bytes)
     patch.setattr(framing, "CHUNK_BYTES", chunk_bytes)
     patch.setattr(cutting, "HEAD_BYTES", min(chunk_bytes, cutting.HEAD_BYTES))
@@ -351,6 +351,32 @@ def test_records_that_wait_on_disk_come_out_the_same(
     assert len(spilled) >= 3
     assert hashes(tmp_path / "warehouse", "rollups", "usage") == hashes(whole, "rollups", "usage")
     assert not [name for name in os.listdir(tmp_path / "warehouse") if "spool" in name]
+
+
+def test_the_ledger_would_say_the_same_of_those_it_is_not_asked_about(
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked only about records that may meet another; here about each, on a first night and on a second."""
+    asked: list[int] = []
+    begin = day_candidates.DayCandidates.__init__
+
+    def open_all(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        asked.append(self.height - int(self._is_open.sum()))
+        self.open_all()
+
+    logs = [write(tmp_path, "a.jsonl", lines()[:50]), write(tmp_path, "b.jsonl", lines()[20:])]
+    for name in ("few", "each"):
+        if name == "each":
+            monkeypatch.setattr(day_candidates.DayCandidates, "__init__", open_all)
+        for log in logs:
+            run(tmp_path / name, log)
+
+    assert sum(asked) > 40
+    tables = ("rollups", "usage", "rejects")
+    assert hashes(tmp_path / "each", *tables) == hashes(tmp_path / "few", *tables)
+    assert manifest(tmp_path / "each")["days"] == manifest(tmp_path / "few")["days"]
+    assert hashes(tmp_path / "few", "rollups") == hashes(whole, "rollups")
 
 
 def test_neither_clock_nor_language_nor_hash_seed_changes_a_byte(tmp_path: Path, whole: Path) -> None:

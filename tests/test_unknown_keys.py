@@ -95,19 +95,19 @@ def test_a_wrapped_record_a_document_and_a_table(tmp_path: Path) -> None:
 
 
 def test_a_few_stretches_of_a_large_chunk_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four stretches of three lines, one behind each quarter's beginning: line 52 is in one, line 40 is not."""
+    """Eight stretches of three lines, one behind each eighth's beginning: line 52 is in one, line 45 is not."""
     line = json.dumps(chat("a")).encode()
     new = json.dumps(with_usage("b", hologram_tokens=1)).encode()
     line, new = line.ljust(len(new)) + b"\n", new + b"\n"
     monkeypatch.setattr(unknown_keys, "STRETCH_BYTES", 3 * len(line))
     lines = [line] * 100
-    lines[39] = lines[51] = new
+    lines[44] = lines[51] = new
     watch = KeyWatch(None)
 
     found = watch.look(Chunk(b"".join(lines), 1, 0, 100), frozenset())
     again = watch.look(Chunk(b"".join(lines), 101, 0, 100), frozenset())
 
-    assert found.looked_at == 12
+    assert found.looked_at == 24
     assert found.met == {("openai_chat", "usage.hologram_tokens"): (1, 52)}
     assert again.met == {("openai_chat", "usage.hologram_tokens"): (1, 152)}
 
