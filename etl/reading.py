@@ -95,7 +95,7 @@ def read_inputs(
                             continue
                         send_gathered()
                         waiting.append(_Awaited(pool.submit(_placed, task, end.content.stored_bytes)))
-                        while len(waiting) > threads + 1:
+                        while len(waiting) > threads:
                             yield from _results(waiting.popleft(), running, reading)
                 except InputRefused as error:
                     end.refusal = error
@@ -104,7 +104,7 @@ def read_inputs(
                     waiting.append(_Awaited(None, [end]))
                 elif gathered_bytes >= GATHERED_BYTES or len(gathered) == GATHERED_MAX:
                     send_gathered()
-                while len(waiting) > threads + 1:
+                while len(waiting) > threads:
                     yield from _results(waiting.popleft(), running, reading)
             send_gathered()
             while waiting:

@@ -6,6 +6,7 @@ Grain: one row an accepted record, in the order of input and line.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import chain
 from typing import IO, Any
 
@@ -17,26 +18,35 @@ import pyarrow.parquet as pq
 from etl.distinct import distinct, is_constant, is_repetitive
 from etl.schema import arrow_schema, polars_schema
 
-ROWS_PER_GROUP = 1_000_000
-_SCHEMA, _TYPES = arrow_schema("usage"), polars_schema("usage")
+ROWS_PER_GROUP = 1 << 18
 # An id or a hash is hardly ever met twice; every other text is.
-_UNIQUE = ("request_id",)
-_DICTIONARIES = [field.name for field in _SCHEMA if pa.types.is_string(field.type) and field.name not in _UNIQUE]
-_PLAIN = ("content_hash",)
-_ENCODABLE = frozenset(field.name for field in _SCHEMA) - {*_PLAIN}
-# Of a column of codes Arrow writes the codes as they are; what is read is text all the same.
-_WRITTEN = pa.schema(
-    field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.name in _DICTIONARIES else field
-    for field in _SCHEMA
-)
-_ENCODINGS = {
-    **{field.name: "DELTA_BINARY_PACKED" for field in _SCHEMA if pa.types.is_int64(field.type)},
-    **dict.fromkeys(_PLAIN, "PLAIN"),
-    "occurred_at": "DELTA_BINARY_PACKED",
-    **dict.fromkeys(_UNIQUE, "DELTA_LENGTH_BYTE_ARRAY"),
-}
+_UNIQUE, _INCOMPRESSIBLE = ("request_id",), ("content_hash",)
 # Smallest and largest values help a reader to pass over rows of other times; of other columns they say little.
 _TOLD_APART_BY = ["day", "occurred_at"]
+
+
+class _Layout:
+    """How each column is written."""
+
+    def __init__(self) -> None:
+        schema = arrow_schema("usage")
+        texts = [field.name for field in schema if pa.types.is_string(field.type) and field.name not in _UNIQUE]
+        # Of a column of codes Arrow writes the codes as they are; what is read is text all the same.
+        codes = pa.dictionary(pa.int32(), pa.string())
+        self.dictionaries = texts
+        self.schema = pa.schema(field.with_type(codes) if field.name in texts else field for field in schema)
+        self.types = polars_schema("usage")
+        self.encodings = {
+            **{field.name: "DELTA_BINARY_PACKED" for field in schema if pa.types.is_int64(field.type)},
+            **dict.fromkeys(_INCOMPRESSIBLE, "PLAIN"),
+            "occurred_at": "DELTA_BINARY_PACKED",
+            **dict.fromkeys(_UNIQUE, "DELTA_LENGTH_BYTE_ARRAY"),
+        }
+
+
+@cache  # not when this is imported: what Polars and Arrow start then is lost in a fork
+def _layout() -> _Layout:
+    return _Layout()
 
 
 def write_usage(file: IO[bytes], groups: Iterable[pl.DataFrame]) -> None:
@@ -47,14 +57,14 @@ def write_usage(file: IO[bytes], groups: Iterable[pl.DataFrame]) -> None:
         groups: columns of USAGE in any order, at most `ROWS_PER_GROUP` rows each, and one row at least; text may be
             categories, and columns that hold nothing may be missing.
     """
-    rest = iter(groups)
+    rest, layout = iter(groups), _layout()
     first = next(rest)
     writing = _compression(first) | {"write_page_checksum": True, "store_schema": False}
     with pq.ParquetWriter(
         file,
-        _WRITTEN,
-        use_dictionary=_DICTIONARIES,
-        column_encoding=_ENCODINGS,
+        layout.schema,
+        use_dictionary=layout.dictionaries,
+        column_encoding=layout.encodings,
         write_statistics=_TOLD_APART_BY,
         **writing,
     ) as writer:
@@ -64,9 +74,13 @@ def write_usage(file: IO[bytes], groups: Iterable[pl.DataFrame]) -> None:
 
 def _compression(first: pl.DataFrame) -> dict[str, Any]:
     """Zstandard where it gains anything: not for hashes, nor for columns with one value. To begin it takes its time."""
-    packed = [name for name in first.columns if name in _ENCODABLE and not is_constant(first[name])]
+    packed = [
+        name
+        for name in _layout().types
+        if name in first.columns and name not in _INCOMPRESSIBLE and not is_constant(first[name])
+    ]
     return {
-        "compression": {field.name: "zstd" if field.name in packed else "none" for field in _SCHEMA},
+        "compression": {name: "zstd" if name in packed else "none" for name in _layout().types},
         "compression_level": dict.fromkeys(packed, 1),
     }
 
@@ -87,15 +101,16 @@ def row_groups(pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 
 def _table(rows: pl.DataFrame) -> pa.Table:
-    return pa.Table.from_arrays([_array(rows, field) for field in _WRITTEN], schema=_WRITTEN)
+    schema = _layout().schema
+    return pa.Table.from_arrays([_array(rows, field) for field in schema], schema=schema)
 
 
 def _array(rows: pl.DataFrame, field: pa.Field) -> pa.Array:
     column = rows[field.name] if field.name in rows.columns else None
     if column is None or column.null_count() == rows.height:
         return pa.nulls(rows.height, field.type)
-    if field.name not in _DICTIONARIES:
-        array = column.cast(_TYPES[field.name]).rechunk().to_arrow()
+    if not pa.types.is_dictionary(field.type):
+        array = column.cast(_layout().types[field.name]).rechunk().to_arrow()
         return array if array.type == field.type else array.cast(field.type)
     if column.dtype == pl.String and not is_repetitive(column):
         return column.rechunk().to_arrow().cast(pa.string()).dictionary_encode()
