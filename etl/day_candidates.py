@@ -99,6 +99,10 @@ class DayCandidates:
             if kept.height:
                 yield kept
 
+    def forget_ids(self) -> None:
+        """Let `ids` go, which only settling this day and the one before it takes."""
+        self.ids = np.zeros(0, np.uint64)
+
     def accepted_ids(self) -> Hashes:
         """Those of `ids` whose candidates are accepted."""
         return self.ids[self._is_accepted]

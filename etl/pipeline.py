@@ -17,7 +17,7 @@ import polars as pl
 
 from etl import analyst, durable, preflight
 from etl.alerts import Thing, judge, things_of_days
-from etl.allocation import keep_freed_memory
+from etl.allocation import keep_freed_memory, release_freed_memory
 from etl.booking import book, closed_months, published_whole
 from etl.decoding import Reading
 from etl.errors import IntegrityError, StorageError, StrictError
@@ -104,6 +104,7 @@ def run_found(
                 intake = Intake(History(read_inputs_table(parent), options), options, Spool(spool_folder))
                 intake.note(found)
                 intake.take(found.inputs, reading, on_progress, partial(preflight.require_room, warehouse.root))
+            release_freed_memory()
             with Settlement(parent, builder, card.result(), intake.read, options) as settlement:
                 report = _publish(parent, builder, card.result(), found, intake, settlement, options, began.date())
         except BaseException:

@@ -125,6 +125,8 @@ class Settlement:
             if is_new or settled.displaced.height:
                 touched.append(TouchedDay(day, candidates, settled.displaced))
                 summing.append(self._pool.submit(self._sum, touched[-1]))
+            if later is not None:
+                later.forget_ids()
             later, later_day = candidates, day
         for job in summing:
             job.result()

@@ -10,7 +10,7 @@ import polars as pl
 
 from etl import durable
 
-ROWS_IN_MEMORY_MAX = 2_500_000
+ROWS_IN_MEMORY_MAX = 1 << 21
 
 
 def compact(candidates: pl.DataFrame) -> dict[date, pl.DataFrame]:
