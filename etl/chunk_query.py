@@ -40,7 +40,7 @@ class ChunkQuery:
         self._connection.execute("SET arrow_output_version = '1.4'; SET produce_arrow_string_view = true")
         self._connection.register_filesystem(self._memory)
 
-    def fields(self, data: bytes | bytearray, wanted: Wanted, *, ignore_errors: bool) -> pl.DataFrame:
+    def fields(self, data: bytes, wanted: Wanted, *, ignore_errors: bool) -> pl.DataFrame:
         """Read every wanted path from every line that is not blank.
 
         Args:
@@ -155,10 +155,10 @@ class _ChunkFiles(AbstractFileSystem):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._data: bytes | bytearray = b""
+        self._data = b""
         self._count = 0
 
-    def offer(self, data: bytes | bytearray) -> str:
+    def offer(self, data: bytes) -> str:
         """Put the next chunk behind a name of its own, as DuckDB may remember what a name held."""
         self._data = data
         self._count += 1

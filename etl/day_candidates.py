@@ -60,8 +60,8 @@ class DayCandidates:
 
     def open(self, ids: Hashes) -> None:
         """Have the ledger look at those with one of these ids, too: they may be counted already."""
-        if len(ids) and has_repeats(np.concatenate((self.ids, ids))):
-            self._is_open |= np.isin(self.ids, ids)
+        if len(ids) and has_repeats(np.concatenate((self.ids[~self._is_open], ids))):
+            self._is_open |= is_among(self.ids, ids)
             self._is_accepted = ~self._is_open
 
     def open_all(self) -> None:
@@ -77,6 +77,11 @@ class DayCandidates:
             numbered = rows.with_columns(row=pl.int_range(start, start + rows.height))
             found.append(as_text(numbered.filter(is_open)))
         return pl.concat(found, how="diagonal_relaxed")
+
+    @property
+    def open_ids(self) -> Hashes:
+        """Those of `ids` that the ledger has to look at."""
+        return self.ids[self._is_open]
 
     @property
     def has_open(self) -> bool:
@@ -109,18 +114,18 @@ class DayCandidates:
 
     def accepted_with(self, ids: Hashes) -> Iterator[pl.DataFrame]:
         """The accepted rows with one of these ids."""
-        if not np.isin(self.ids, ids).any():
+        if not is_among(self.ids, ids).any():
             return
         for rows in self.accepted():
-            found = rows.filter(np.isin(rows["request_id"].hash().to_numpy(), ids))
+            found = rows.filter(is_among(rows["request_id"].hash().to_numpy(), ids))
             if found.height:
                 yield found
 
     def accepted_by_input(self) -> Iterator[tuple[int, int]]:
         """Input index, and how many of its candidates were accepted."""
         for rows, start in self._loaded(("input_index", "line_number")):
-            indexes = rows["input_index"].to_numpy()[self._is_accepted[start : start + rows.height]]
-            yield from zip(*(found.tolist() for found in np.unique(indexes, return_counts=True)), strict=True)
+            counts = np.bincount(rows["input_index"].to_numpy()[self._is_accepted[start : start + rows.height]])
+            yield from ((index, int(counts[index])) for index in np.flatnonzero(counts).tolist())
 
     def _renamed(self, request_ids: pl.Series, start: int, end: int) -> pl.Series:
         assert self._new_ids is not None
@@ -177,6 +182,11 @@ class _Look(NamedTuple):
 def _placed(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows by input and line; most come that way, and then looking is cheaper than sorting."""
     return rows if _places(rows).is_sorted() else rows.sort("input_rank", "line_number", maintain_order=True)
+
+
+def is_among(ids: Hashes, others: Hashes) -> Mask:
+    """Which hashes are among others."""
+    return pl.Series(ids).is_in(pl.Series(others).implode()).to_numpy()
 
 
 def has_repeats(ids: Hashes) -> bool:

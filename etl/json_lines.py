@@ -24,7 +24,7 @@ from etl.json_values import decode, flattened
 from etl.lines import (
     WHITE_SPACE,
     Lines,
-    blank_out,
+    blanked,
     has_trailing_comma,
     look_at_edges,
     may_hold_overlong_line,
@@ -53,6 +53,8 @@ class JsonLinesReader:
         self._chunk = ChunkQuery()
         self._watch = KeyWatch(only)
         self._plans: dict[tuple[Shape, ...], Plan | None] = {}
+        # The shapes of the input whose last chunk held something odd: the next one is not tried without a look.
+        self._wary_of: list[Shape] | None = None
 
     def read(self, chunk: Chunk, known_shapes: list[Shape], sample: bytes | None = None) -> ChunkRead:
         """Read every record of a chunk.
@@ -77,13 +79,14 @@ class JsonLinesReader:
         plan = self._plan()
         # DuckDB passes over a byte order mark at the start of what it is given, wherever in the input that is.
         is_plain = not chunk.data.startswith(UTF8_BOM) and not may_hold_overlong_line(chunk.data)
-        if plan and is_plain and not has_trailing_comma(chunk.data):
+        has_comma = has_trailing_comma(chunk.data)
+        if plan and is_plain and not has_comma and self._wary_of is not self._shapes:
             frame = self._strictly(chunk.data, plan)
             # Blank lines make no rows; then the rows cannot be numbered by their position alone.
             if frame is not None and frame.height == chunk.lines:
                 frame = frame.with_columns(line_number=pl.int_range(chunk.first_line, chunk.first_line + frame.height))
                 return self._sorted_out(frame, plan, lambda: Lines(chunk))
-        return self._carefully(chunk, plan)
+        return self._carefully(chunk, plan, has_comma=has_comma)
 
     def _plan(self) -> Plan | None:
         """How to read the shapes met so far; None where DuckDB can read none of them."""
@@ -101,24 +104,24 @@ class JsonLinesReader:
                 taken += 1
                 self._strict_line(content, 0, ChunkRead(), {})
 
-    def _strictly(self, data: bytes | bytearray, plan: Plan) -> pl.DataFrame | None:
+    def _strictly(self, data: bytes, plan: Plan) -> pl.DataFrame | None:
         """Read all lines of `data`, or None where DuckDB objects to any."""
         try:
             return self._chunk.fields(data, plan.wanted, ignore_errors=False)
         except (duckdb.InvalidInputException, duckdb.IOException):
             return None
 
-    def _carefully(self, chunk: Chunk, plan: Plan | None) -> ChunkRead:
+    def _carefully(self, chunk: Chunk, plan: Plan | None, *, has_comma: bool) -> ChunkRead:
         """Read a chunk in which something is out of the ordinary: narrow it down to the lines that are."""
         lines = Lines(chunk)
         is_blank, is_suspect = look_at_edges(lines)
-        if has_trailing_comma(chunk.data):
+        if has_comma:
             is_suspect |= trailing_commas([lines.content(index).strip(WHITE_SPACE) for index in range(len(lines))])
-        data = bytearray(chunk.data)
         frame = None
         if plan:
-            blank_out(data, lines, np.flatnonzero(is_suspect))
+            data = blanked(chunk.data, lines, np.flatnonzero(is_suspect))
             frame = self._narrowed(data, lines, plan, is_blank, is_suspect)
+        self._wary_of = self._shapes if is_suspect.any() else None
         if frame is None or plan is None:
             read = ChunkRead()
             suspects = np.flatnonzero(~is_blank)
@@ -127,13 +130,13 @@ class JsonLinesReader:
             frame = frame.with_columns(line_number=pl.Series(numbers, dtype=pl.Int64))
             read = self._sorted_out(frame, plan, lambda: lines)
             suspects = np.flatnonzero(is_suspect)
-        read.blank_lines = int(is_blank.sum())
+        read.blank_lines, read.own_lines = int(is_blank.sum()), lines
         self._strict_lines(lines, suspects, read)
         return read
 
     def _narrowed(
         self,
-        data: bytearray,
+        data: bytes,
         lines: Lines,
         plan: Plan,
         is_blank: npt.NDArray[np.bool_],
@@ -158,16 +161,16 @@ class JsonLinesReader:
             if not len(doubtful):
                 return None
             is_suspect[doubtful] = True
-            blank_out(data, lines, doubtful)
+            data = blanked(data, lines, doubtful)
         return None
 
-    def _loosely(self, data: bytearray, plan: Plan) -> pl.DataFrame | None:
+    def _loosely(self, data: bytes, plan: Plan) -> pl.DataFrame | None:
         try:
             return self._chunk.fields(data, plan.wanted, ignore_errors=True)
         except duckdb.Error:
             return None
 
-    def _named_by_error(self, data: bytearray, lines: Lines, plan: Plan) -> npt.NDArray[np.int64]:
+    def _named_by_error(self, data: bytes, lines: Lines, plan: Plan) -> npt.NDArray[np.int64]:
         """The line that DuckDB's message names, if it can be one."""
         try:
             self._chunk.fields(data, plan.wanted, ignore_errors=False)

@@ -27,8 +27,7 @@ class Lines:
     """Where the lines of a chunk are."""
 
     def __init__(self, chunk: Chunk) -> None:
-        data = np.frombuffer(chunk.data, dtype=np.uint8)
-        ends = np.flatnonzero(data == 10)
+        ends = _line_ends(np.frombuffer(chunk.data, dtype=np.uint8))
         if not chunk.data.endswith(b"\n"):
             ends = np.append(ends, len(chunk.data))
         self.chunk = chunk
@@ -48,6 +47,12 @@ class Lines:
             content = self.content(number - self.chunk.first_line)
             offset = self.chunk.offset + int(self.starts[number - self.chunk.first_line])
             yield offset, len(content), hashlib.sha256(content).hexdigest()
+
+
+def _line_ends(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    parts = range(0, len(data), _BYTES_IN_CACHE)
+    found = [np.flatnonzero(data[at : at + _BYTES_IN_CACHE] == 10) + at for at in parts]
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 def may_hold_overlong_line(data: bytes) -> bool:
@@ -97,8 +102,18 @@ def look_at_edges(lines: Lines) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.b
     return is_blank, is_odd
 
 
-def blank_out(data: bytearray, lines: Lines, indexes: npt.NDArray[np.int64]) -> None:
-    """Overwrite lines with spaces: DuckDB passes over blank lines, and the others keep their place."""
+def blanked(data: bytes, lines: Lines, indexes: npt.NDArray[np.int64]) -> bytes:
+    """The data with spaces for some lines: DuckDB passes over blank lines, and the others keep their place.
+
+    Args:
+        data: as long as the chunk of `lines`.
+        lines: where they are.
+        indexes: of those to overwrite, in order.
+    """
+    view, at = memoryview(data), 0
+    parts: list[bytes | memoryview] = []
     for index in indexes.tolist():
         start, end = int(lines.starts[index]), int(lines.ends[index])
-        data[start:end] = b" " * (end - start)
+        parts += [view[at:start], b" " * (end - start)]
+        at = end
+    return b"".join((*parts, view[at:]))

@@ -12,6 +12,7 @@ import polars as pl
 
 from etl.containers import Decided, entries
 from etl.json_values import NO_TEXT, Json, Literal
+from etl.lines import Lines
 from etl.shapes import Shape, raw_row, recognise
 from etl.sources.base import Source
 from etl.unknown_keys import UnknownKeys
@@ -29,12 +30,13 @@ class Raw:
 
 @dataclass
 class ChunkRead:
-    """All records of a chunk: raw rows to judge, and those whose fate was plain at sight."""
+    """All records of a chunk: raw rows to judge, those whose fate was plain at sight, and its lines, if looked up."""
 
     raws: list[Raw] = field(default_factory=list)
     decided: list[tuple[int, str, str]] = field(default_factory=list)
     blank_lines: int = 0
     unknown_keys: UnknownKeys = field(default_factory=UnknownKeys)
+    own_lines: Lines | None = None
 
 
 def take_value(

@@ -204,7 +204,7 @@ def _line_task(
         if chunk.is_overlong:
             place = (chunk.offset, chunk.content_length, chunk.sha256 or "")
             return part_of(read, reading, Origin(index, "json", lambda _: iter([place])))
-        lines = cache(lambda: Lines(chunk))
+        lines = cache(lambda: read.own_lines or Lines(chunk))
         return part_of(
             read,
             reading,

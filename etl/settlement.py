@@ -158,7 +158,7 @@ class Settlement:
             day,
             rows,
             published.met_by(rows),
-            as_later(later.accepted_with(candidates.ids) if later is not None else ()),
+            as_later(later.accepted_with(candidates.open_ids) if later is not None else ()),
             replace=self._options.replace,
             covered=covered,
             expired=expired,
