@@ -40,23 +40,25 @@ def last_decimal(text: str) -> Decimal:
     return Decimal(found[-1])
 
 
-def run_floor(log: Path) -> Measured:
-    measured = measure("the floor", [sys.executable, str(BENCH / "floor.py"), str(log)])
-    say(f"floor.py {log.name}: {measured.wall_seconds:.2f} s")
+def run_yardstick(name: str, log: Path) -> Measured:
+    """`floor.py` or `bound.py` once."""
+    measured = measure(f"the {name}", [sys.executable, str(BENCH / f"{name}.py"), str(log)])
+    say(f"{name}.py {log.name}: {measured.wall_seconds:.2f} s")
     return measured
 
 
 def run(options: Options) -> list[str]:
     """Each program in turn, round by round."""
     log = chat_log(options.lines)
-    ours, reference, floor = (
-        Series(name, options.lines, log.stat().st_size) for name in ("costroll", "reference", "floor")
+    ours, reference, bound, floor = (
+        Series(name, options.lines, log.stat().st_size) for name in ("costroll", "reference", "bound", "floor")
     )
     for _ in range(options.rounds):
         warehouse = new_warehouse()
         ours.runs.append(run_costroll(warehouse, [log]))
         reference.runs.append(run_reference(options, log))
-        floor.runs.append(run_floor(log))
+        bound.runs.append(run_yardstick("bound", log))
+        floor.runs.append(run_yardstick("floor", log))
         require_fates(ours.runs[-1], options.lines)
         require_cost(published_cost(warehouse), last_decimal(reference.runs[-1].stdout), "the reference")
         shutil.rmtree(warehouse)
@@ -65,9 +67,11 @@ def run(options: Options) -> list[str]:
     size = f"{options.lines:,} lines, {log.stat().st_size / 1e6:,.0f} MB, {rounds(options.rounds)}{named}"
     return [
         f"{size}; same total cost to the last digit",
-        *table([ours, reference, floor]),
+        *table([ours, reference, bound, floor]),
         to_reference.line(),
         to_floor.line(),
+        ratio(bound, reference).line(),
+        ratio(bound, floor).line(),
         cpu_ratio(ours, reference).line(),
         at_most(REFERENCE_RATIO_MAX, to_reference, "wall time", "the reference"),
         at_most(FLOOR_RATIO_MAX, to_floor, "wall time", "the floor"),

@@ -13,6 +13,7 @@ import polars as pl
 from etl.cells import Dialect
 from etl.content_hash import content_hash
 from etl.decoding import STRICT_TEXTS, Reading, decoded
+from etl.distinct import is_repetitive
 from etl.meters import QUANTITY_COLUMNS
 from etl.schema import REPETITIVE
 from etl.shapes import Shape
@@ -179,5 +180,7 @@ def _usage_columns(frame: pl.DataFrame, source: Source, account: str | None) -> 
         pl.lit(source.name).alias("source"),
         pl.lit(source.kind).alias("source_kind"),
     )
-    out = out.with_columns(pl.col(REPETITIVE).cast(pl.Categorical))
+    # A name of its own in every record would only fill the memory that holds the categories.
+    repeated = [name for name in REPETITIVE if is_repetitive(out[name])]
+    out = out.with_columns(pl.col(repeated).cast(pl.Categorical))
     return out.with_columns(content_hash=content_hash(out))

@@ -178,7 +178,7 @@ def _judged(read: ChunkRead, reading: Reading, origin: Origin) -> _Judged:
             fated += others.select("line_number", "fate", "reason").rows()
             judged = judged.filter(pl.col("fate").is_null())
         candidates.append(judged.drop("fate", "reason").with_columns(day=_DAY))
-    return _Judged(pl.concat(candidates, how="diagonal"), sorted(fated), streams)
+    return _Judged(pl.concat(candidates, how="diagonal_relaxed"), sorted(fated), streams)
 
 
 def _whole_part(read: ChunkRead, reading: Reading, origin: Origin) -> Part:

@@ -112,8 +112,8 @@ def _array(rows: pl.DataFrame, field: pa.Field) -> pa.Array:
     if not pa.types.is_dictionary(field.type):
         array = column.cast(_layout().types[field.name]).rechunk().to_arrow()
         return array if array.type == field.type else array.cast(field.type)
-    if column.dtype == pl.String and not is_repetitive(column):
-        return column.rechunk().to_arrow().cast(pa.string()).dictionary_encode()
+    if not is_repetitive(column):
+        return column.cast(pl.String).rechunk().to_arrow().cast(pa.string()).dictionary_encode()
     return _dictionary(column)
 
 

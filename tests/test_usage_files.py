@@ -100,5 +100,6 @@ def test_a_column_that_holds_something_only_later_is_written_all_the_same(monkey
 
 
 def test_ids_that_never_repeat_are_written_without_a_look_at_each_other() -> None:
-    whole = rows(*({"workflow_id": f"w{number}", "line_number": number} for number in range(2500)))
-    assert read(written(whole))["workflow_id"].to_list() == [f"w{number}" for number in range(2500)]
+    whole = rows(*({"user_id": f"u{-number}", "line_number": number} for number in range(2500)))
+    assert read(written(whole))["user_id"].to_list() == [f"u{-number}" for number in range(2500)]
+    assert written(whole.with_columns(pl.col("user_id").cast(pl.Categorical))) == written(whole)
