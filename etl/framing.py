@@ -205,6 +205,8 @@ class _Counted:
         if self._limit is not None:
             left = self._limit - self._content.stored_bytes
             size = left if size < 0 else min(size, left)
+            if not size:
+                return b""  # another thread may take over while the kernel says so
             if CUT_FROM_BYTES <= size < left:
                 size = self._cut_at_line_end(size)
         try:

@@ -38,8 +38,9 @@ class Found:
     met: dict[str, Path] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=1 << 16)
 def resolved(path: Path) -> Path:
-    """As `path.resolve()`; the folder of many files is resolved once."""
+    """As `path.resolve()`, looked up once in a run; the folder of many files is resolved once."""
     return path.resolve() if path.is_symlink() else _resolved_folder(path.parent.absolute()) / path.name
 
 
@@ -56,7 +57,8 @@ def find(paths: Sequence[str]) -> Found:
     Raises:
         UsageError: no path names anything.
     """
-    _resolved_folder.cache_clear()  # folders may lead elsewhere than at the last run
+    resolved.cache_clear()  # links may lead elsewhere than at the last run
+    _resolved_folder.cache_clear()
     found = Found()
     seen: dict[Path, Input] = {}
     for path in paths:

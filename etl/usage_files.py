@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from etl.distinct import distinct, is_constant, is_repetitive
 from etl.schema import arrow_schema, polars_schema
 
-ROWS_PER_GROUP = 1 << 18
+ROWS_PER_GROUP = 1 << 17
 # An id or a hash is hardly ever met twice; every other text is.
 _UNIQUE, _INCOMPRESSIBLE = ("request_id",), ("content_hash",)
 # Smallest and largest values help a reader to pass over rows of other times; of other columns they say little.
