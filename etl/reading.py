@@ -72,17 +72,13 @@ def read_inputs(
 
     with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
         waiting: deque[_Awaited] = deque()
-        gathered: list[_Small] = []
-        gathered_bytes = 0
+        gathered = _Gathered()
         running: dict[int, _Running] = {}
 
         def send_gathered() -> None:
-            nonlocal gathered_bytes
-            if gathered:
-                task = partial(_together, tuple(gathered), reading, reader)
-                waiting.append(_Awaited(pool.submit(task), [one.end for one in gathered]))
-                gathered.clear()
-                gathered_bytes = 0
+            if small := gathered.taken():
+                task = partial(_together, small, reading, reader)
+                waiting.append(_Awaited(pool.submit(task), [one.end for one in small]))
 
         try:
             for index, source in enumerate(inputs, first_index):
@@ -90,21 +86,20 @@ def read_inputs(
                 try:
                     for task in _tasks(end.content, reading, reader, index):
                         if isinstance(task, Chunk):
-                            gathered.append(_Small(task, end))
-                            gathered_bytes += len(task.data)
+                            gathered.add(_Small(task, end))
                             continue
                         send_gathered()
                         waiting.append(_Awaited(pool.submit(_placed, task, end.content.stored_bytes)))
-                        while len(waiting) > threads:
+                        while _is_due(waiting, threads):
                             yield from _results(waiting.popleft(), running, reading)
                 except InputRefused as error:
                     end.refusal = error
-                if not gathered or gathered[-1].end is not end:
+                if not gathered.ends_with(end):
                     send_gathered()
                     waiting.append(_Awaited(None, [end]))
-                elif gathered_bytes >= GATHERED_BYTES or len(gathered) == GATHERED_MAX:
+                elif gathered.is_full:
                     send_gathered()
-                while len(waiting) > threads:
+                while _is_due(waiting, threads):
                     yield from _results(waiting.popleft(), running, reading)
             send_gathered()
             while waiting:
@@ -122,11 +117,43 @@ class _Small(NamedTuple):
     end: End
 
 
+class _Gathered:
+    """Small inputs that wait for one another."""
+
+    def __init__(self) -> None:
+        self._inputs: list[_Small] = []
+        self._bytes = 0
+
+    def add(self, small: _Small) -> None:
+        """One more."""
+        self._inputs.append(small)
+        self._bytes += len(small.chunk.data)
+
+    def ends_with(self, end: End) -> bool:
+        """Whether the last of them is the one that ends so."""
+        return bool(self._inputs) and self._inputs[-1].end is end
+
+    @property
+    def is_full(self) -> bool:
+        """Whether they are enough to be read."""
+        return self._bytes >= GATHERED_BYTES or len(self._inputs) == GATHERED_MAX
+
+    def taken(self) -> tuple[_Small, ...]:
+        """All of them, which wait no longer."""
+        taken, self._inputs, self._bytes = tuple(self._inputs), [], 0
+        return taken
+
+
 class _Awaited(NamedTuple):
     """What a thread works on: parts, and the ends that follow each of them or stand alone."""
 
     parts: Future[list[Part]] | None
     ends: Sequence[End] = ()
+
+
+def _is_due(waiting: deque[_Awaited], threads: int) -> bool:
+    """Whether the first needs no waiting for, or enough work lies ahead of the threads."""
+    return bool(waiting) and (waiting[0].parts is None or sum(one.parts is not None for one in waiting) > threads)
 
 
 def _placed(task: Callable[[], Part], stored_bytes: int) -> list[Part]:
