@@ -94,7 +94,7 @@ class DayCandidates:
         self._new_ids = settled.select("row", "request_id").sort("row")
 
     def accepted(self) -> Iterator[pl.DataFrame]:
-        """The accepted rows, piece by piece, with `input_sha256`; columns that hold nothing may be missing."""
+        """The accepted rows, piece by piece, with `input_rank`; columns that hold nothing may be missing."""
         for rows, start in self._loaded():
             end = start + rows.height
             if self._new_ids is not None:

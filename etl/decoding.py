@@ -115,9 +115,8 @@ def _or_else(first: _Text | None, second: _Text) -> _Text:
     if second.value.null_count() == second.value.len() and not second.bad.any():
         return first
     is_first = first.value.is_not_null() | first.bad
-    value, control = (
-        ours.zip_with(is_first, theirs) for ours, theirs in ((first[0], second[0]), (first[2], second[2]))
-    )
+    value = first.value.zip_with(is_first, second.value)
+    control = first.control.zip_with(is_first, second.control)
     return _Text(value, first.bad | (second.bad & ~is_first), control)
 
 

@@ -18,7 +18,7 @@ from etl.meters import CACHED, NOT_APPLICABLE, QUANTITY_COLUMNS, UNCACHED
 from etl.schema import polars_schema, with_columns_of
 
 BIGINT_MAX = 2**63 - 1
-_PIECE_ROWS = 1_000_000  # as many as a row group of usage has at most
+_PIECE_ROWS = 1_000_000  # of a published day, so many are held at once
 _GROUP = ("account_id", "project_id", "provider", "model", "tier", "source_kind", "is_estimated")
 _KEYS = ("day", *_GROUP, "rated_at", "prompt_over_tokens", "cached_is_split")
 USED_COLUMNS = (
