@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from etl.containers import entries_key
 from etl.csv_rows import CsvLine, CsvRead, header_of, read_rows, source_of
@@ -20,6 +20,7 @@ DOCUMENT_BYTES_MAX = 1 << 30
 SNIFF_LINES = 50
 
 # A document on a single line; a record of its own would not begin like this.
+_LINE = re.compile(rb"[^\r\n]+")
 _ONE_LINE_DOCUMENT = re.compile(rb'\s*(\[|\{\s*"object"\s*:\s*"(page|list)"\s*,\s*"data"\s*:\s*\[\s*\{)')
 
 
@@ -61,12 +62,13 @@ def _kind(head: bytes) -> str:
     """Whether content is JSON lines, one JSON document over several lines, or CSV."""
     if head.lstrip()[:1] not in (b"{", b"["):
         # A JSON log may begin with a damaged line; a CSV header is never followed by JSON objects.
-        return "json_lines" if any(_is_object(line) for line in head.splitlines()[1:SNIFF_LINES]) else "csv"
-    lines = [line for line in head.splitlines()[:SNIFF_LINES] if line.strip()]
-    if len(lines) == 1 and (_ONE_LINE_DOCUMENT.match(head) or _holds_records(head)):
+        return "json_lines" if any(_is_object(line) for line in islice(_lines(head), 1, None)) else "csv"
+    first, *others = islice(_lines(head), 2)
+    if not others and (_ONE_LINE_DOCUMENT.match(head) or _holds_records(head)):
         return "document"
-    if _is_json(lines[0]) or (len(lines) == 1 and len(head) >= HEAD_BYTES):
+    if _is_json(first) or (not others and len(head) >= HEAD_BYTES):
         return "json_lines"
+    lines = list(_lines(head))
     if any(_breaks_off(line, following) for line, following in pairwise(lines)):
         return "json_lines"
     is_bracket = lines[0].strip() in (b"{", b"[", b"[{")
@@ -77,6 +79,11 @@ def _kind(head: bytes) -> str:
         is_document = (is_opened and any(is_element)) or (len(head) < HEAD_BYTES and _is_json(head))
         return "document" if is_document else "json_lines"
     return "json_lines" if len(lines) == 1 else "document"
+
+
+def _lines(head: bytes) -> Iterator[bytes]:
+    """The first lines that hold anything, one after the other: most inputs are known by one or two."""
+    return islice((match[0] for match in _LINE.finditer(head) if match[0].strip()), SNIFF_LINES)
 
 
 def _breaks_off(line: bytes, following: bytes) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import polars as pl
@@ -24,7 +25,8 @@ from etl.sources.paths import Path, spellings
 from etl.vocabularies import Vocabularies
 
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
-
+# So few distinct values of a column, and what became of them, are kept for the next chunk; of so many columns.
+_FEW_VALUES, _SETS_KEPT = 1_000, 256
 
 # Those that must be text where they are given; of who used it anything else is ignored.
 STRICT_TEXTS = ("request_id", "model", "tier", "provider")
@@ -126,9 +128,17 @@ def _looked_at(raw: pl.Series, dialect: Dialect) -> _Text:
         return _Text(raw, never(raw), never(raw))
     if is_repetitive(raw):
         apart = distinct(raw)
-        value, bad, control = _looked_at_each(apart.values.cast(pl.String), dialect)
+        values = apart.values.cast(pl.String)
+        few = len(values) <= _FEW_VALUES
+        value, bad, control = _looked_at_few(tuple(values), dialect) if few else _looked_at_each(values, dialect)
         return _Text(apart.spread(value), apart.spread(bad), apart.spread(control))
     return _looked_at_each(raw, dialect)
+
+
+@lru_cache(_SETS_KEPT)
+def _looked_at_few(values: tuple[str | None, ...], dialect: Dialect) -> _Text:
+    """Of a few values the next chunk mostly has the same ones."""
+    return _looked_at_each(pl.Series(values, dtype=pl.String), dialect)
 
 
 def _looked_at_each(raw: pl.Series, dialect: Dialect) -> _Text:

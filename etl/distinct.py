@@ -52,7 +52,7 @@ def distinct(column: pl.Series) -> Distinct:
 
 def is_constant(column: pl.Series) -> bool:
     """Whether every row of a column has the same value, or NULL."""
-    values = column.to_physical()
+    values = column.to_physical() if column.dtype == pl.Categorical else column
     return values.null_count() == len(values) or (values.null_count() == 0 and values.min() == values.max())
 
 

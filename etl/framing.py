@@ -49,11 +49,18 @@ class Input:
         name: as given.
         path: None for standard input.
         marks: lengths of earlier contents that this one may continue; what stands before each is hashed, too.
+        status: of the file when it was found; None where there is none.
     """
 
     name: str
     path: Path | None
     marks: frozenset[int] = frozenset()
+    status: os.stat_result | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of the file when it was found; 0 where that is not known."""
+        return self.status.st_size if self.status else 0
 
 
 @dataclass(frozen=True)
@@ -188,7 +195,9 @@ class Content:
 
 
 def _line_ends(data: bytes) -> int:
-    """Count line ends as `bytes.count` does, but without keeping the other threads waiting."""
+    """Count line ends as `bytes.count` does, but where that takes long, without keeping the other threads waiting."""
+    if len(data) <= _BYTES_IN_CACHE:
+        return data.count(b"\n")
     whole = np.frombuffer(data, dtype=np.uint8)
     parts = (whole[at : at + _BYTES_IN_CACHE] for at in range(0, len(whole), _BYTES_IN_CACHE))
     return sum(int(np.count_nonzero(part == 10)) for part in parts)

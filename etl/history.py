@@ -14,7 +14,7 @@ import polars as pl
 
 from etl import __version__
 from etl.framing import readable
-from etl.inputs import resolved
+from etl.inputs import place_of
 from etl.run_report import Options
 
 _DIGITS = re.compile(r"\d+")
@@ -90,7 +90,7 @@ class History:
 
     def passes_over(self, path: Path, status: os.stat_result) -> tuple[str, str | None] | None:
         """Why a file that is as it was need not be opened, and the code it was refused with, if it was."""
-        same = [reading for reading in self._by_path[readable(resolved(path))] if reading.is_of(status)]
+        same = [reading for reading in self._by_path[place_of(path)] if reading.is_of(status)]
         if any(reading.input_sha256 and self.was_read(reading.input_sha256) for reading in same):
             return "unchanged since it was read", None
         refused = [reading.refusal for reading in same if reading.refusal and self._is_same_way(reading)]
@@ -113,7 +113,7 @@ class History:
 
     def marks(self, path: Path | None, status: os.stat_result | None) -> frozenset[int]:
         """The lengths at which to hash an input's content, to see which earlier content it continues."""
-        own = list(self._by_path[readable(resolved(path))]) if path else []
+        own = list(self._by_path[place_of(path)]) if path else []
         own += self._by_inode[status.st_dev, status.st_ino] if status else []
         return frozenset({reading.content_bytes for reading in own if reading.is_counted} | self._set_aside) - {0}
 
@@ -128,7 +128,7 @@ class History:
             path: of the file, if it is one.
         """
         found = [reading for prefix in prefixes.values() if prefix != sha256 for reading in self._by_sha256[prefix]]
-        own = path and readable(resolved(path))
+        own = path and place_of(path)
         return [reading for reading in found if reading.path == own or not _is_there(reading)]
 
     def other_account(self, sha256: str, continued: list[Reading]) -> str | None:
@@ -141,7 +141,7 @@ class History:
 
     def predecessor(self, path: Path) -> tuple[str, int] | None:
         """The latest input with records in the same place under the same name, digits aside: its name and records."""
-        held = self._held_by_pattern.get(_pattern(readable(resolved(path))))
+        held = self._held_by_pattern.get(_pattern(place_of(path)))
         return (held.input_name, held.read) if held else None
 
     @cached_property

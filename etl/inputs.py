@@ -44,6 +44,12 @@ def resolved(path: Path) -> Path:
     return path.resolve() if path.is_symlink() else _resolved_folder(path.parent.absolute()) / path.name
 
 
+@lru_cache(maxsize=1 << 16)
+def place_of(path: Path) -> str:
+    """A file's resolved path as the table `inputs` has it."""
+    return readable(resolved(path))
+
+
 @lru_cache(maxsize=64)
 def _resolved_folder(folder: Path) -> Path:
     return folder.resolve()
@@ -57,7 +63,8 @@ def find(paths: Sequence[str]) -> Found:
     Raises:
         UsageError: no path names anything.
     """
-    resolved.cache_clear()  # links may lead elsewhere than at the last run
+    place_of.cache_clear()  # links may lead elsewhere than at the last run
+    resolved.cache_clear()
     _resolved_folder.cache_clear()
     found = Found()
     seen: dict[Path, Input] = {}
@@ -86,19 +93,19 @@ def find(paths: Sequence[str]) -> Found:
 
 def _take(path: Path, found: Found, seen: dict[Path, Input], *, is_met: bool = False) -> None:
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
     except OSError as error:
         code = "not_a_file" if path.is_symlink() else "unreadable"
         _refuse(path, code, f"cannot be read: {error.strerror}", found, is_met)
         return
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(status.st_mode):
         for file in _files(path, found):
             _take(file, found, seen, is_met=True)
-    elif not stat.S_ISREG(mode):
+    elif not stat.S_ISREG(status.st_mode):
         _refuse(path, "not_a_file", "is a device, FIFO or socket; give files, folders or -", found, is_met)
     else:
         # A file that is met under several names has the first of them by the alphabet, not by the order of arguments.
-        place, one = resolved(path), Input(readable(path), path)
+        place, one = resolved(path), Input(readable(path), path, status=status)
         seen[place] = min(seen.get(place, one), one, key=lambda source: source.name)
 
 

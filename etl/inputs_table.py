@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ def _row(one: InputReport, options: Options) -> dict[str, Any]:
     facts = {name: value for name, value in one.facts.items() if name != "formats"}
     return {
         **facts,
-        **asdict(one.counts if one.counts_now else Counts()),
+        **vars(one.counts if one.counts_now else Counts()),
         "input_name": one.name,
         "input_sha256": None if one.refusal else one.sha256,
         "format": ",".join(sorted(one.facts.get("formats", ()))),

@@ -11,7 +11,7 @@ import polars as pl
 from etl.decoding import Reading
 from etl.framing import Content, Input, readable
 from etl.history import History
-from etl.inputs import Found, resolved
+from etl.inputs import Found, place_of
 from etl.parts import Part
 from etl.reading import End, read_inputs
 from etl.run_report import InputReport, Options
@@ -85,26 +85,28 @@ class Intake:
         """
         wanted = [one for source in sorted(inputs, key=lambda one: one.name) if (one := self._wanted(source))]
         before_reading(wanted)
-        total = sum(_size(source) for source in wanted)
+        total = sum(source.size for source in wanted)
         self._read_all(wanted, reading, lambda done: on_progress(done, total) if on_progress else None)
         changed = [one for one in self.read if one.refusal and one.refusal[0] == "changed_while_read"]
         for report in changed:
             report.is_retried = True
-        again = [replace(source, marks=self._marks(source)) for source in wanted if _is_among(source, changed)]
+        again = [
+            self._marked(replace(source, status=_status(source))) for source in wanted if _is_among(source, changed)
+        ]
         self._read_all(again, reading, lambda _: None)
 
     def _wanted(self, source: Input) -> Input | None:
         """The input as it is to be read, or None where it is passed over."""
-        status = _status(source)
-        if source.path is not None and status is not None and not self._options.rehash:
-            known = self._history.passes_over(source.path, status)
+        if source.path is not None and source.status is not None and not self._options.rehash:
+            known = self._history.passes_over(source.path, source.status)
             if known:
                 self.passed.append(InputReport(source.name, source.path, skipped=known[0], known_refusal=known[1]))
                 return None
-        return replace(source, marks=self._marks(source))
+        return self._marked(source)
 
-    def _marks(self, source: Input) -> frozenset[int]:
-        return self._history.marks(source.path, _status(source))
+    def _marked(self, source: Input) -> Input:
+        marks = self._history.marks(source.path, source.status)
+        return replace(source, marks=marks) if marks else source
 
     def _read_all(self, wanted: Sequence[Input], reading: Reading, on_done: Callable[[int], None]) -> None:
         first = len(self.read)
@@ -138,7 +140,7 @@ class Intake:
             "stored_bytes": content.stored_bytes,
             "content_bytes": content.content_bytes,
             "lines": content.lines,
-            "path": readable(resolved(report.path)) if report.path else None,
+            "path": place_of(report.path) if report.path else None,
             "device": status.st_dev if status else None,
             "inode": status.st_ino if status else None,
             "modified_ns": status.st_mtime_ns if status else None,
@@ -180,8 +182,3 @@ def _status(source: Input) -> os.stat_result | None:
         return os.stat(source.path) if source.path else None
     except OSError:
         return None
-
-
-def _size(source: Input) -> int:
-    status = _status(source)
-    return status.st_size if status else 0

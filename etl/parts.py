@@ -141,7 +141,7 @@ def parts_together(chunks: Sequence[tuple[int, Chunk]], reader: JsonLinesReader,
             formats[at].add(raw.shape.source.name)
     rows = np.bincount(whose, minlength=len(chunks)).tolist()
     parts = [
-        Part(index, {}, rows[at], _rejects(fated[at], Lines(chunk).places), _reasons(fated[at]), 0, formats[at])
+        Part(index, {}, rows[at], _rejects(fated[at], _places_in(chunk)), _reasons(fated[at]), 0, formats[at])
         for at, (index, chunk) in enumerate(chunks)
     ]
     parts[0].candidates = compact(candidates) if candidates.height else {}
@@ -199,6 +199,10 @@ def _whole_part(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
 
 def _reasons(fated: Iterable[tuple[int, str, str]]) -> Counter[tuple[str, str]]:
     return Counter((fate, reason) for _, fate, reason in fated)
+
+
+def _places_in(chunk: Chunk) -> Places:
+    return lambda numbers: Lines(chunk).places(numbers)
 
 
 def _rejects(fated: Iterable[tuple[int, str, str]], places: Places) -> pl.DataFrame:

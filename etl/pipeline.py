@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -161,17 +160,18 @@ def _publish(
     if not counted and not rated.days and not (parent and intake.to_remember):
         builder.discard()
         return report
-    expected = settlement.written()
-    builder.read_back_beside()
-    expected |= book(parent, builder, rated.days, rated.whole, closed_months(parent), in_parts=rated.grown)
+    # Meanwhile usage is still being written.
+    expected = book(parent, builder, rated.days, rated.whole, closed_months(parent), in_parts=rated.grown)
     write_inputs_table(builder, [*counted.values(), *intake.to_remember], options)
     quarantine.write()
     if parent is None:
         write_card(builder, card)
+    builder.read_back_beside()
+    expected |= settlement.written()
     facts = {
         "action": "run",
         "inputs": [_input_facts(one) for one in counted.values()],
-        "closure": asdict(counts),
+        "closure": dict(vars(counts)),
         "settings_hash": options.reading_hash(),
         "rate_version": card.newest(),
         "tried_rate_version": card.newest(),
@@ -313,6 +313,6 @@ def _input_facts(one: InputReport) -> dict[str, Any]:
         "name": one.name,
         "sha256": one.sha256,
         "bytes": one.facts["content_bytes"],
-        "fates": asdict(one.counts),
+        "fates": dict(vars(one.counts)),
         "reasons": {f"{fate}/{reason}": number for (fate, reason), number in sorted(one.reasons.items())},
     }

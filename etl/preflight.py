@@ -28,14 +28,10 @@ def needed_bytes(inputs: Sequence[Input]) -> int:
     """What reading these may need on the warehouse's disk: a quarter of plain bytes, four times compressed ones."""
     plain = compressed = 0
     for source in inputs:
-        try:
-            size = os.stat(source.path).st_size if source.path else 0
-        except OSError:
-            continue
         if source.name.lower().endswith(_COMPRESSED):
-            compressed += size
+            compressed += source.size
         else:
-            plain += size
+            plain += source.size
     return _LEAST_BYTES + plain // _PLAIN_DIVISOR + compressed * _COMPRESSED_FACTOR
 
 

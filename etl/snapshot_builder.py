@@ -59,6 +59,7 @@ class SnapshotBuilder:
         self._root = root
         self._parent = parent
         self._new: set[str] = set()
+        self._on_disk: set[str] = set()  # those of them that are written to the end
         self._begun: tuple[frozenset[str], Future[list[dict[str, Any]]] | None] = frozenset(), None
         self._days: dict[str, Any] = {}
         self._closed: dict[str, Any] = {}
@@ -105,6 +106,7 @@ class SnapshotBuilder:
         self._new.add(relative)
         with durable.new_file(path, mode) as file:
             yield file
+        self._on_disk.add(relative)
 
     def write(self, relative: str, table: pa.Table) -> None:
         """Write a table as a new Parquet file: the same rows give the same bytes."""
@@ -114,12 +116,13 @@ class SnapshotBuilder:
             pq.write_table(table, file, compression="zstd", write_page_checksum=True, store_schema=False)
 
     def read_back_beside(self) -> None:
-        """Begin to read back what is written so far, beside whatever else the run does before `commit`."""
+        """Begin to read back what is on the disk so far, beside whatever is still written before `commit`."""
         from etl import engine  # opens DuckDB, which not every command needs
 
-        if self._new and engine.threads() > 1:
+        whole = frozenset(self._on_disk)
+        if whole and engine.threads() > 1:
             pool = ThreadPoolExecutor(1, thread_name_prefix="audit")
-            self._begun = frozenset(self._new), pool.submit(self._held, sorted(self._new))
+            self._begun = whole, pool.submit(self._held, sorted(whole))
             pool.shutdown(wait=False)
 
     def discard(self) -> None:

@@ -87,13 +87,15 @@ class KeyWatch:
     def _look_closely(self, chunk: Chunk, start: int, text: bytes, names: set[bytes], found: UnknownKeys) -> set[bytes]:
         """Count what is unknown in the lines of a stretch; which names are, also where they hold nothing."""
         suspected: set[bytes] = set()
-        first = chunk.first_line + chunk.data.count(b"\n", 0, start)
-        for number, line in enumerate(text.split(b"\n"), first):
+        first = None
+        for index, line in enumerate(text.split(b"\n")):
             if any(name in line for name in names):
                 for source, path, is_something in _unknown_in(line, self._only):
                     suspected.update(part.encode() for part in path.split("."))
                     if is_something:
-                        found.add(source, path, 1, number)
+                        # To count the lines before takes long, and hardly ever does anything new stand in a log.
+                        first = first or chunk.first_line + chunk.data.count(b"\n", 0, start)
+                        found.add(source, path, 1, first + index)
         return suspected
 
 

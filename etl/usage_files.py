@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl.distinct import distinct, is_constant, is_repetitive
+from etl.distinct import is_constant, is_repetitive
 from etl.schema import arrow_schema, polars_schema
 
 ROWS_PER_GROUP = 1 << 17
@@ -119,14 +119,14 @@ def _array(rows: pl.DataFrame, field: pa.Field) -> pa.Array:
 
 def _dictionary(column: pl.Series) -> pa.Array:
     """The values in their order, so that it does not matter which came first in this run."""
-    apart = distinct(column)
-    values = apart.values.cast(pl.String)
-    order = values.arg_sort(nulls_last=True).to_numpy()
-    rank = np.empty(len(order), np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    codes = rank[apart.places] if len(order) > 1 else np.zeros(len(column), np.int32)
-    known = len(values) - values.null_count()
-    indices = pl.Series(codes)  # by way of Polars, since Arrow imports pandas for NumPy's arrays where it is installed
-    if known < len(values):
-        indices = indices.set(indices == known, None)
-    return pa.DictionaryArray.from_arrays(indices.to_arrow(), values.gather(order[:known]).to_arrow().cast(pa.string()))
+    held = column.cast(pl.Categorical).rechunk().to_arrow()  # with only those categories that are met
+    texts, codes = held.dictionary.to_pylist(), held.indices
+    ordered = sorted(texts)
+    place = {text: code for code, text in enumerate(ordered)}
+    places = np.fromiter((place[text] for text in texts), np.int32, len(texts))
+    # Buffers go from one to the other as they are: of NumPy's arrays Arrow wants pandas, where it is installed.
+    validity, numbers = codes.buffers()
+    # Where a value is missing, any number may stand.
+    moved = pa.py_buffer(places.take(np.frombuffer(numbers, np.uint32), mode="clip"))
+    indices = pa.Array.from_buffers(pa.int32(), len(codes), [validity, moved], codes.null_count, codes.offset)
+    return pa.DictionaryArray.from_arrays(indices, pl.Series(ordered).to_arrow().cast(pa.string()))

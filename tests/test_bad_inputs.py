@@ -596,6 +596,20 @@ JSON_CASES = [
         b"\n\r\n \t\n" + jsonl(chat("blank-1"), "", "  ", chat("blank-2"), "{torn", "\t") + b"\n  ",
         {4: OK, 7: OK, 8: "invalid_json"},
     ),
+    *(
+        # Of an input as many lines are looked at as hold anything, 50 at most.
+        Case(
+            f"{blank} blank lines first.jsonl",
+            b"\n" * blank + jsonl(chat(f"late-{blank}-1"), "{torn", chat(f"late-{blank}-2")),
+            {blank + 1: OK, blank + 2: "invalid_json", blank + 3: OK},
+        )
+        for blank in (49, 50, 51)
+    ),
+    Case(
+        "blank lines before a torn one.jsonl",
+        b"\r\n" * 60 + jsonl("{torn", chat("torn-2")),
+        {61: "invalid_json", 62: OK},
+    ),
     Case("no final newline.jsonl", jsonl(chat("end-1"), chat("end-2"))[:-1], {1: OK, 2: OK}),
     Case("torn end.jsonl", jsonl(chat("tail-1"), chat("tail-2"))[:-20], {1: OK, 2: "invalid_json"}),
     Case("spaces around.jsonl", jsonl(f"  {text_of(chat('pad-1'))}\t ", "  {torn "), {1: OK, 2: "invalid_json"}),

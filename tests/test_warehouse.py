@@ -546,6 +546,20 @@ def test_the_first_night_has_every_table_it_wrote(tmp_path: Path) -> None:
     assert snapshot.files("statements") == []
 
 
+def test_a_file_that_is_still_being_written_is_read_back_when_it_is_whole(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path)
+    with warehouse.lock():
+        builder = warehouse.begin(None)
+        builder.write("usage/2026-11-20/00000001.parquet", table("usage", FRIDAY_USAGE))
+        with builder.new_file("rollups/2026-11-20.parquet") as file:
+            builder.read_back_beside()
+            pq.write_table(table("rollups", FRIDAY_ROLLUP), file)
+        snapshot = builder.commit({"expected": {"rollups/2026-11-20.parquet": {"sums": {"cost_usd": "0.00325"}}}})
+    assert [(entry["path"], entry["rows"]) for entry in snapshot.entries] == [
+        ("rollups/2026-11-20.parquet", len(FRIDAY_ROLLUP)), ("usage/2026-11-20/00000001.parquet", 2)
+    ]  # fmt: skip
+
+
 def test_a_file_that_is_read_back_early_is_held_to_what_is_expected_of_it_later(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path)
     for is_wrong in (True, False):
