@@ -6,7 +6,7 @@ The chunk is shown to DuckDB as a file in memory, so that it parses the very byt
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -19,8 +19,8 @@ from etl.sources.paths import steps
 # DuckDB reads twice as much at once, in a buffer just small enough to be kept: see `etl.allocation`. The strict reader
 # takes the few lines that are longer.
 _OBJECT_BYTES_MAX = KEPT_BLOCK_BYTES // 2 - (1 << 20)
-# No path is named so: the index of the shape that claims a row.
-CLAIMED = "?"
+# No path is named so: the index of the shape that claims a row, or that none does.
+CLAIMED, UNCLAIMED = "?", -1
 
 
 class Asked(NamedTuple):
@@ -62,6 +62,25 @@ class ChunkQuery:
         assert isinstance(frame, pl.DataFrame)
         return frame
 
+    def odd_rows(self, data: bytes, wanted: Wanted) -> list[int]:
+        """Find lines of another structure than is wanted, and lines with a key twice on the way to a wanted path.
+
+        It takes several times as long as `fields`, which stops at the first of them. Inside of arrays it does not look.
+
+        Returns:
+            Their places among the lines that are not blank.
+
+        Raises:
+            duckdb.Error: the data cannot be read at all.
+        """
+        query = (
+            "SELECT row FROM (SELECT row_number() OVER () - 1 AS row, "  # noqa: S608
+            f"json_extract(json, [{wanted.places}])::VARCHAR[] AS found "
+            f"FROM read_ndjson_objects('{self._memory.offer(data)}', compression='none', ignore_errors=true, "
+            f"maximum_object_size={_OBJECT_BYTES_MAX})) WHERE {wanted.is_odd}"
+        )
+        return [row for (row,) in self._connection.sql(query).fetchall()]
+
     def is_json(self, text: str) -> bool:
         """Whether a text is one JSON value, however deep; a trailing comma passes."""
         [(is_json,)] = self._connection.execute("SELECT json_valid(?::VARCHAR)", [text]).fetchall()
@@ -78,7 +97,8 @@ class Wanted:
     Args:
         paths: the paths whose values are read.
         presence: the paths of which it matters whether anything stands there.
-        claims: SQL conditions over `value_at`; the column `CLAIMED` is the index of the first that holds, or -1.
+        claims: SQL conditions over `value_at`, and what the column `CLAIMED` is where the first of them holds; else it
+            is `UNCLAIMED`.
         asked: the paths that only the claims need.
 
     Raises:
@@ -86,7 +106,11 @@ class Wanted:
     """
 
     def __init__(
-        self, paths: Iterable[str], presence: Iterable[str], claims: Sequence[str] = (), asked: Iterable[Asked] = ()
+        self,
+        paths: Iterable[str],
+        presence: Iterable[str],
+        claims: Sequence[tuple[str, int]] = (),
+        asked: Iterable[Asked] = (),
     ) -> None:
         paths, presence = dict.fromkeys(paths), dict.fromkeys(presence)
         tree = _Node()
@@ -96,11 +120,15 @@ class Wanted:
             *sorted(asked, key=lambda one: not one.is_value),
         ):
             tree.add(path, is_value=is_value)
+        # What stands at these places should be an object, or nothing.
+        objects = list(tree.objects("$"))
+        self.places = ", ".join(_quoted(place) for place, _ in objects)
+        self.is_odd = " OR ".join(_is_odd(f"found[{at}]", keys) for at, (_, keys) in enumerate(objects, 1))
         self.columns = "{" + ", ".join(f"'{key}': '{below.type()}'" for key, below in tree.members.items()) + "}"
         outputs = [f'{value_at(path)} AS "{path}"' for path in paths]
         outputs += [f'CASE WHEN {value_at(path)} IS NOT NULL THEN true END AS "{path}?"' for path in presence]
-        whens = " ".join(f"WHEN {condition} THEN {index}" for index, condition in enumerate(claims))
-        outputs.append(f'{f"CASE {whens} ELSE -1 END" if claims else -1}::SMALLINT AS "{CLAIMED}"')
+        whens = " ".join(f"WHEN {condition} THEN {result}" for condition, result in claims)
+        outputs.append(f'{f"CASE {whens} ELSE {UNCLAIMED} END" if claims else UNCLAIMED}::SMALLINT AS "{CLAIMED}"')
         self.outputs = ", ".join(outputs)
 
 
@@ -127,11 +155,35 @@ class _Node:
         if at.is_value and at.members:
             raise Conflict(path)
 
+    def objects(self, place: str) -> Iterator[tuple[str, list[str]]]:
+        """The JSON paths of the objects from `place` on, and the keys that are wanted of each."""
+        yield place, list(self.members)
+        for key, below in self.members.items():
+            if below.members and not below.is_array:
+                yield from below.objects(f'{place}."{key}"')
+
     def type(self) -> str:
         if not self.members:
             return "JSON"
         inside = ", ".join(f'"{key}" {below.type()}' for key, below in self.members.items())
         return f"STRUCT({inside})" + ("[]" if self.is_array else "")
+
+
+def _is_odd(found: str, keys: Iterable[str]) -> str:
+    """Whether a JSON text is no object, or has one of the keys twice; a null is nothing."""
+    named = f"list_filter(json_keys({found}), lambda key: key IN ({', '.join(map(_quoted, keys))}))"
+    is_object = f"starts_with({found}, '{{')"
+    # Few objects have any key twice; only of these it matters which.
+    are_sound, is_odd = _are_unique(f"json_keys({found})"), f"NOT {_are_unique(named)}"
+    return f"CASE WHEN NOT {is_object} THEN {found} <> 'null' WHEN {are_sound} THEN false ELSE {is_odd} END"
+
+
+def _are_unique(names: str) -> str:
+    return f"(len({names}) = list_unique({names}))"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def value_at(path: str) -> str:

@@ -6,10 +6,10 @@ strict reader looks at it. So the tests of what comes first may be coarse, as lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from etl.chunk_query import Asked, Conflict, Wanted, value_at
+from etl.chunk_query import UNCLAIMED, Asked, Conflict, Wanted, value_at
 from etl.json_values import NO_TEXT
 from etl.shapes import Shape
 from etl.sources import SOURCES
@@ -26,7 +26,7 @@ class Plan:
 
     Attributes:
         shapes: those it can read, in the order in which `recognise` tries them; the column `CLAIMED` is the index of
-            the one that a row is of.
+            the one that a row is of, or `UNCLAIMED`.
         wanted: what to read from each line.
     """
 
@@ -74,13 +74,33 @@ def _wanted(shapes: Sequence[Shape]) -> Wanted:
         for shape in shapes
         for path in (*shape.presence_paths(), *claim_presence_paths(shape))
     ]
-    return Wanted(paths, presence, [claim(shape) for shape in shapes], asked)
+    return Wanted(paths, presence, list(_claims(shapes)), asked)
 
 
-def claim(shape: Shape) -> str:
+def _claims(shapes: Sequence[Shape]) -> Iterator[tuple[str, int]]:
+    """Conditions, and what a row is for which none before holds: of the shape with that index, or of none.
+
+    What would be taken for something else before it came to any wrapped shape is asked once for all of these: there
+    are dozens of such things, and DuckDB reads the whole text for every chunk.
+    """
+    asked = [[_may_have(*rival) for rival in rivals(shape)] for shape in shapes if shape.place]
+    shared = [test for test in asked[0] if all(test in others for others in asked)] if len(asked) > 1 else []
+    is_asked = False
+    for index, shape in enumerate(shapes):
+        if shape.place and shared and not is_asked:  # wrapped shapes come last
+            yield " OR ".join(shared), UNCLAIMED
+            is_asked = True
+        yield claim(shape, shared if shape.place else ()), index
+
+
+def claim(shape: Shape, known: Collection[str] = ()) -> str:
     """An SQL condition, true where a row is of this shape and never NULL.
 
     It looks at the paths of the shape, of `claim_paths` and of `claim_presence_paths`.
+
+    Args:
+        shape: which.
+        known: conditions that are known to be false.
     """
     assert shape.marks is not None
     tests = [_has(shape.prefix, shape.marks)]
@@ -88,7 +108,7 @@ def claim(shape: Shape) -> str:
         tests += [_has("", shape.envelope.marks), f"NOT {_has('', shape.envelope.failed)}"]
     if not (shape.is_silent or shape.source.leans_on_earlier_lines):
         tests.append(_any_of(_identifies(shape, path) for path in shape.id_paths))
-    tests += [f"NOT {_may_have(prefix, rival)}" for prefix, rival in rivals(shape)]
+    tests += [f"NOT {test}" for rival in rivals(shape) if (test := _may_have(*rival)) not in known]
     return " AND ".join(tests)
 
 

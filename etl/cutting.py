@@ -13,6 +13,7 @@ from etl.containers import entries_key
 from etl.csv_rows import CsvLine, CsvRead, header_of, read_rows, source_of
 from etl.errors import InputRefused
 from etl.framing import UTF8_BOM, Chunk, Content, refuse_unreadable_text
+from etl.json_values import decode
 from etl.sources.base import Source
 
 HEAD_BYTES = 1 << 16
@@ -66,7 +67,7 @@ def _kind(head: bytes) -> str:
     first, *others = islice(_lines(head), 2)
     if not others and (_ONE_LINE_DOCUMENT.match(head) or _holds_records(head)):
         return "document"
-    if _is_json(first) or (not others and len(head) >= HEAD_BYTES):
+    if _is_line(first) or (not others and len(head) >= HEAD_BYTES):
         return "json_lines"
     lines = list(_lines(head))
     if any(_breaks_off(line, following) for line, following in pairwise(lines)):
@@ -100,16 +101,27 @@ def _holds_records(line: bytes) -> bool:
         return False
 
 
-def _is_json(line: bytes) -> bool:
+def _is_json(text: bytes) -> bool:
     try:
-        json.loads(line.strip())
+        json.loads(text.strip())
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_line(line: bytes) -> bool:
+    """Whether a line is read as JSON, with what is let pass on lines."""
+    if _is_json(line):
+        return True
+    try:
+        decode(line.strip().decode())
     except (ValueError, RecursionError):
         return False
     return True
 
 
 def _is_object(line: bytes) -> bool:
-    return line.strip()[:1] == b"{" and _is_json(line)
+    return line.strip()[:1] == b"{" and _is_line(line)
 
 
 def joined(head: bytes, blocks: Iterator[bytes]) -> str:

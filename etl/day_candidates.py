@@ -129,7 +129,8 @@ class DayCandidates:
 
     def _renamed(self, request_ids: pl.Series, start: int, end: int) -> pl.Series:
         assert self._new_ids is not None
-        new = self._new_ids.filter(pl.col("row").is_between(start, end, closed="left"))
+        first, last = np.searchsorted(self._new_ids["row"].to_numpy(), (start, end)).tolist()
+        new = self._new_ids.slice(first, last - first)
         return request_ids.scatter(new["row"] - start, new["request_id"]) if new.height else request_ids
 
     def _loaded(self, columns: Sequence[str] | None = None) -> Iterator[tuple[pl.DataFrame, int]]:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.chunk_query import CLAIMED, ChunkQuery
+from etl.chunk_query import CLAIMED, UNCLAIMED, ChunkQuery
 from etl.claims import Plan
 from etl.framing import LINE_BYTES_MAX, UTF8_BOM, Chunk
 from etl.json_values import decode, flattened
@@ -36,8 +36,9 @@ from etl.sources.base import Source
 from etl.unknown_keys import KeyWatch
 
 SNIFF_LINES = 50
-RETRIES_MAX = 8
-_BAD_LINE = re.compile(r"in line (\d+)")
+# What DuckDB objects to is looked for in all lines at these attempts; at the others it names one line at a time.
+RETRIES_MAX, LOOK_FOR_MALFORMED, LOOK_FOR_ODD = 8, 0, 3
+_BAD_LINE = re.compile(r"(Malformed|transform error).*? in line (\d+)")
 
 
 class JsonLinesReader:
@@ -83,7 +84,7 @@ class JsonLinesReader:
         if plan and is_plain and not has_comma and self._wary_of is not self._shapes:
             frame = self._strictly(chunk.data, plan)
             # Blank lines make no rows; then the rows cannot be numbered by their position alone.
-            if frame is not None and frame.height == chunk.lines:
+            if isinstance(frame, pl.DataFrame) and frame.height == chunk.lines:
                 frame = frame.with_columns(line_number=pl.int_range(chunk.first_line, chunk.first_line + frame.height))
                 return self._sorted_out(frame, plan, lambda: Lines(chunk))
         return self._carefully(chunk, plan, has_comma=has_comma)
@@ -104,12 +105,12 @@ class JsonLinesReader:
                 taken += 1
                 self._strict_line(content, 0, ChunkRead(), {})
 
-    def _strictly(self, data: bytes, plan: Plan) -> pl.DataFrame | None:
-        """Read all lines of `data`, or None where DuckDB objects to any."""
+    def _strictly(self, data: bytes, plan: Plan) -> pl.DataFrame | duckdb.Error:
+        """Read all lines of `data`, or say what DuckDB objects to."""
         try:
             return self._chunk.fields(data, plan.wanted, ignore_errors=False)
-        except (duckdb.InvalidInputException, duckdb.IOException):
-            return None
+        except (duckdb.InvalidInputException, duckdb.IOException) as objection:
+            return objection
 
     def _carefully(self, chunk: Chunk, plan: Plan | None, *, has_comma: bool) -> ChunkRead:
         """Read a chunk in which something is out of the ordinary: narrow it down to the lines that are."""
@@ -146,39 +147,30 @@ class JsonLinesReader:
         for attempt in range(RETRIES_MAX):
             good = np.flatnonzero(~(is_blank | is_suspect))
             frame = self._strictly(data, plan)
-            if frame is not None:
+            if isinstance(frame, pl.DataFrame):
                 return frame if frame.height == len(good) else None
-            if attempt == 0:
-                # Malformed lines come out as rows without any recognised marker.
-                loose = self._loosely(data, plan)
-                if loose is None or loose.height != len(good):
-                    return None
-                doubtful = good[(loose[CLAIMED] < 0).to_numpy()]
-            else:
-                doubtful = self._named_by_error(data, lines, plan)
+            doubtful = self._doubtful(attempt, data, plan, good)
             if not len(doubtful):
-                doubtful = self._named_by_error(data, lines, plan)
+                doubtful = _named_by(frame, good)
             if not len(doubtful):
                 return None
             is_suspect[doubtful] = True
             data = blanked(data, lines, doubtful)
         return None
 
-    def _loosely(self, data: bytes, plan: Plan) -> pl.DataFrame | None:
+    def _doubtful(self, attempt: int, data: bytes, plan: Plan, good: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Those of the good lines that look as if DuckDB might object to them, where it is time to look for all."""
         try:
-            return self._chunk.fields(data, plan.wanted, ignore_errors=True)
+            if attempt == LOOK_FOR_MALFORMED:  # they come out as rows without any recognised marker
+                loose = self._chunk.fields(data, plan.wanted, ignore_errors=True)
+                found = np.flatnonzero((loose[CLAIMED] == UNCLAIMED).to_numpy())
+            elif attempt == LOOK_FOR_ODD:
+                found = np.array(self._chunk.odd_rows(data, plan.wanted), np.int64)
+            else:
+                return good[:0]
         except duckdb.Error:
-            return None
-
-    def _named_by_error(self, data: bytes, lines: Lines, plan: Plan) -> npt.NDArray[np.int64]:
-        """The line that DuckDB's message names, if it can be one."""
-        try:
-            self._chunk.fields(data, plan.wanted, ignore_errors=False)
-        except duckdb.Error as error:
-            match = _BAD_LINE.search(str(error))
-            if match and 0 < int(match[1]) <= len(lines):
-                return np.array([int(match[1]) - 1])
-        return np.array([], dtype=np.int64)
+            return good[:0]
+        return good[found[found < len(good)]]
 
     def _sorted_out(self, frame: pl.DataFrame, plan: Plan, lines_of: Callable[[], Lines]) -> ChunkRead:
         """Give each row to the shape that claims it; what none claims is read again strictly."""
@@ -187,11 +179,11 @@ class JsonLinesReader:
             return read
         claimed = frame[CLAIMED]
         for index in claimed.unique().sort().to_list():
-            if index >= 0:
+            if index != UNCLAIMED:
                 shape = plan.shapes[index]
                 own = frame.select(plan.columns_of(shape))
                 take_rows(shape, own.filter(claimed == index) if claimed.n_unique() > 1 else own, read)
-        strangers = frame.filter(claimed == -1)["line_number"].to_numpy()
+        strangers = frame.filter(claimed == UNCLAIMED)["line_number"].to_numpy()
         if len(strangers):
             lines = lines_of()
             self._strict_lines(lines, strangers - lines.chunk.first_line, read)
@@ -230,3 +222,10 @@ class JsonLinesReader:
         if not self._chunk.is_json(text) or trailing_commas([text.encode()]).any():
             raise ValueError("not JSON")
         return flattened(text)
+
+
+def _named_by(objection: duckdb.Error, good: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The line that DuckDB's message names: it counts those that are not blank, and a malformed one as the next."""
+    match = _BAD_LINE.search(str(objection))
+    at = int(match[2]) - (2 if match[1] == "Malformed" else 1) if match else len(good)
+    return good[at : at + 1]

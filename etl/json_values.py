@@ -44,21 +44,37 @@ def _object(pairs: list[tuple[str, Any]]) -> Object:
 
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+# What JSON does not know, in the spellings that DuckDB lets pass; Python reads the first of each.
+_NO_NUMBERS = re.compile(r'"(?:[^"\\]|\\.)*"?|(-?)\b(?:(nan)|inf(?:inity)?)\b', re.IGNORECASE)
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=Literal, parse_float=Literal, parse_constant=Literal)
 
 
 def decode(text: str) -> Any:
     """Decode one JSON value, keeping numbers as they were written.
 
+    `NaN` and `Infinity` pass, also as `nan`, `inf` and in other capitals: some writers have them, and DuckDB, which
+    reads most lines, lets them pass where nobody reads them.
+
     Raises:
         ValueError: it is not one JSON value.
         RecursionError: it is nested too deep.
     """
-    value = _DECODER.decode(text)
+    try:
+        value = _DECODER.decode(text)
+    except ValueError:
+        if (tolerated := _NO_NUMBERS.sub(_as_python_writes, text)) == text:
+            raise
+        value = _DECODER.decode(tolerated)
     if _SURROGATE_ESCAPE.search(text):
         # A lone surrogate is no character; encoding says so. UnicodeEncodeError is a ValueError.
         json.dumps(value, ensure_ascii=False).encode()
     return value
+
+
+def _as_python_writes(found: re.Match[str]) -> str:
+    if found[0].startswith('"'):
+        return found[0]
+    return "NaN" if found[2] else f"{found[1]}Infinity"
 
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')

@@ -20,7 +20,8 @@ _BYTES_IN_CACHE = 1 << 18
 _TRAILING_COMMA = re.compile(rb",[ \t\r]*[}\]]")
 
 
-_STRING_LITERAL = re.compile(rb'"(?:[^"\\]|\\.)*"')
+# One that does not end reaches to the end of the line: else each escaped quote in it would be tried as a beginning.
+_STRING_LITERAL = re.compile(rb'"(?:[^"\\]|\\.)*"?')
 
 
 class Lines:

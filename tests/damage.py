@@ -662,7 +662,8 @@ LINE_DAMAGES: tuple[LineDamage, ...] = (
         "invalid_json", lambda r, line: line[:-1] + ',"n":' + r.choice(("012", "-01", "+5", ".5", "5.", "1e")) + "}"
     ),
     LineDamage(
-        "invalid_json", lambda r, line: line[:-1] + ',"n":' + r.choice(("True", "None", "nan", "nul", "'a'")) + "}"
+        "invalid_json",
+        lambda r, line: line[:-1] + ',"n":' + r.choice(("True", "None", "nanx", "nul", "'a'", "--inf")) + "}",
     ),
     LineDamage("invalid_json", lambda r, line: line[:-1] + ',"n":"' + r.choice("\x00\x01\t\x1f") + '"}'),
     LineDamage("invalid_json", lambda r, line: line[:-1] + "\x00}"),

@@ -161,14 +161,29 @@ class JsonObject(dict[str, Any]):
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=JsonObject, parse_int=Number, parse_float=Number, parse_constant=Number)
+NOT_FINITE = re.compile(r"(?<![\w-])-?(?:nan|infinity|inf)(?!\w)", re.IGNORECASE)
+SPELT = {"nan": "NaN", "-nan": "NaN"} | {
+    sign + word: sign + "Infinity" for sign in ("", "-") for word in ("inf", "infinity")
+}
 SPACE = re.compile(r"[ \t\n\r]*")
 ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)")
+
+
+def decoded_line(text: str) -> Any:
+    """The one JSON value in `text`, in which any spelling of nan and infinity is let pass."""
+    try:
+        return DECODER.decode(text)
+    except ValueError:
+        # Every other piece lies between quotes.
+        pieces = re.split(r'("(?:\\.|[^"\\])*(?:"|$))', text)
+        pieces[::2] = [NOT_FINITE.sub(lambda found: SPELT[found[0].lower()], piece) for piece in pieces[::2]]
+        return DECODER.decode("".join(pieces))
 
 
 def parse(text: str) -> Any:
     """The one JSON value in `text`, or why it cannot be read."""
     try:
-        value = DECODER.decode(text)
+        value = decoded_line(text)
     except RecursionError:
         raise rejected("too_deep") from None
     except ValueError:
@@ -324,7 +339,7 @@ def whole_document(content: bytes) -> tuple[str, Any] | None:
     """Text and value of a file that is one JSON document; None for JSON Lines."""
     first, _, rest = content.strip().partition(b"\n")
     try:
-        DECODER.decode(first.decode())
+        decoded_line(first.decode())
         first_is_complete = True
     except (ValueError, RecursionError):
         first_is_complete = False

@@ -320,6 +320,7 @@ NUMBERS: dict[str | None, tuple[str, int | None]] = {
     "None": ("invalid_json", None),
 }
 PYTHONISMS = ("NaN", "Infinity", "-Infinity")  # what Python writes and reads, and JSON does not know
+NOT_FINITE = (*PYTHONISMS, "nan", "-nan", "NAN", "inf", "-inf", "INF", "infinity", "-Infinity", "iNfInItY")
 TRILLION = 10**12
 
 
@@ -629,6 +630,22 @@ JSON_CASES = [
         with_content("control-6", b"a\\u0000b"),
         fates=["invalid_json", "invalid_json", *["control_character"] * 3, OK],
     ),
+    # Whoever reads a line, whatever stands beside it: what nobody reads may be no number.
+    Case(
+        "not finite.jsonl",
+        jsonl(*(text_of(chat(f"not-finite-{at}"))[:-1] + f',"n":{word}}}' for at, word in enumerate(NOT_FINITE))),
+        dict.fromkeys(range(1, len(NOT_FINITE) + 1), OK),
+    ),
+    beside(
+        "not finite, odd lines beside",
+        *(text_of(chat(f"finite-odd-{at}"))[:-1] + f',"n":[{word}]}}' for at, word in enumerate(NOT_FINITE)),
+        *(doubled(chat(f"finite-double-{at}"), '"model"', '"model":"x"') for at in range(12)),
+        text_of(chat("finite-text"))[:-1] + ',"n":nanx}',
+        text_of(chat("finite-sign"))[:-1] + ',"n":--inf}',
+        "{torn",
+        fates=[*[OK] * len(NOT_FINITE), *["duplicate_key"] * 12, *["invalid_json"] * 3],
+    ),
+    beside("escaped quotes without end", '{"a":' + '\\"' * 300_000 + ",}", fates="invalid_json"),
     beside("nul bytes", b"\0" * 20, b"\0" + text_of(chat("nul-1")).encode(), fates="invalid_json"),
     beside("nul in text", with_content("nul-2", b"a\0b"), fates="invalid_json"),
     beside(
