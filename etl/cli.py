@@ -5,6 +5,7 @@ Only this module turns an error into an exit status; the table is in docs/comman
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import os
@@ -88,6 +89,7 @@ def main() -> None:
     """Run the command line as a process of its own; the exit codes are in docs/commands.md."""
     # NumPy's linear algebra, which nothing here uses, would start threads that spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.set_threshold(50_000)  # what is imported lives on, and is not worth a hundred looks for garbage
     streams.prepare()
     stopping.install(lambda text: _complain("stopped", text))
     code = exit_code_of(sys.argv[1:])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 # An id that is an empty string is none.
@@ -43,6 +45,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Object:
     return made
 
 
+_DECIMAL = re.compile(r"[.eE]")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 # What JSON does not know, in the spellings that DuckDB lets pass; Python reads the first of each.
 _NO_NUMBERS = re.compile(r'"(?:[^"\\]|\\.)*"?|(-?)\b(?:(nan)|inf(?:inity)?)\b', re.IGNORECASE)
@@ -114,9 +117,23 @@ def raw_text(value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, Literal):
-        return str(value)
+        return _number(str(value))
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool):
         return "true" if value else "false"
     return "{" if isinstance(value, dict) else "["
+
+
+def _number(text: str) -> str:
+    """A number as DuckDB passes it on, which reads most lines: what is no integer is the double next to it.
+
+    So `1763973499.6354699` is 1763973499.63547 for whoever reads it: a record has one instant.
+    """
+    if not _DECIMAL.search(text) or not math.isfinite(value := float(text)):
+        return "0" if text == "-0" else text
+    if value and not 1e-6 <= abs(value) < 1e21:
+        digits, exponent = repr(value).split("e")
+        return f"{digits}e{int(exponent)}"
+    plain = format(Decimal(repr(value)), "f")
+    return plain if "." in plain else f"{plain}.0"

@@ -20,6 +20,7 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
@@ -896,6 +897,14 @@ def epoch_instant(literal: str, *, decimals: bool) -> int:
     return -micros if match[1] else micros
 
 
+def nearest_double(literal: str) -> str:
+    """A JSON number with a fraction or an exponent as most readers of JSON see it, in digits."""
+    if not re.search("[.eE]", literal) or not math.isfinite(nearest := float(literal)):
+        return literal
+    digits = f"{Decimal(repr(nearest)):f}"
+    return digits if "." in digits else f"{digits}.0"
+
+
 def response_instant(shape: str, value: JsonObject, around: Envelope) -> int:
     """The record's own time, else the wrapper's."""
     own = {"chat": "created", "responses": "created_at"}.get(shape)
@@ -903,12 +912,12 @@ def response_instant(shape: str, value: JsonObject, around: Envelope) -> int:
     if time is not None:
         if not isinstance(time, Number):
             raise rejected("invalid_timestamp")
-        return epoch_instant(time.literal, decimals=shape == "responses")
+        return epoch_instant(nearest_double(time.literal), decimals=shape == "responses")
     time = around.first("timestamp", "time", "created_at", "ts", "@timestamp")
     if time is None:
         raise rejected("missing_timestamp")
     if isinstance(time, Number):
-        return epoch_instant(time.literal, decimals=True)
+        return epoch_instant(nearest_double(time.literal), decimals=True)
     if not isinstance(time, str):
         raise rejected("invalid_timestamp")
     return iso_instant(time)

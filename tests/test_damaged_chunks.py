@@ -9,16 +9,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from nights import chat, costroll, rows_of
 
 from etl.chunk_query import ChunkQuery, Wanted
 from etl.json_lines import JsonLinesReader, _named_by
+from etl.json_values import decode, raw_text
 
 # id, usage.a and usage.d.x are wanted: so `usage` and `usage.d` are objects, or nothing.
 WANTED = Wanted(["id", "usage.a", "usage.d.x"], [])
@@ -125,3 +129,37 @@ def test_a_hundred_bad_lines_of_a_thousand_are_all_that_the_strict_reader_sees(
     told = Counter(reason for (reason,) in rows_of(tmp_path / "w", "rejects", "reason"))
     assert told == reasons
     assert sorted(number for number in seen if number) == list(range(55, 1046, 10))  # 0: those that were sniffed
+
+
+NUMBERS = st.one_of(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,20})", fullmatch=True),
+    st.from_regex(r"-?(0|[1-9][0-9]{0,11})[.][0-9]{1,12}", fullmatch=True),
+    st.from_regex(r"-?[0-9](?:[.][0-9]{1,8})?[eE][+-]?[0-9]{1,3}", fullmatch=True),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(numbers=st.lists(NUMBERS, min_size=1, max_size=50))
+@example(
+    numbers=["1763973499.6354699", "1e3", "1e21", "9.99999999999999e-7", "-0", "-0.0", "1e999", "NaN", "-Infinity"]
+)
+def test_a_number_is_the_same_to_both_readers(query: ChunkQuery, numbers: list[str]) -> None:
+    lines = [f'{{"id":{number}}}' for number in numbers]
+    fast = query.fields("\n".join(lines).encode(), WANTED, ignore_errors=False)["id"].to_list()
+    assert fast == [raw_text(decode(number)) for number in numbers]
+
+
+def test_a_time_with_seven_decimals_is_one_instant_whoever_reads_it(tmp_path: Path) -> None:
+    """The double next to 1763973499.6354699 is written 1763973499.63547, so it is cut to 635,470 microseconds."""
+    record = {
+        "object": "response",
+        "created_at": 0,
+        "model": "gpt-4o",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    lines = [json.dumps({"id": f"resp_{at}"} | record).replace(": 0,", ": 1763973499.6354699,", 1) for at in range(9)]
+    lines[3] = lines[3][:-1] + ',"odd":1,}'  # set aside
+    lines[5] = lines[5][:-1] + ',"odd":"a,}"}'  # no trailing comma, but what looks like one: it is read strictly
+    (tmp_path / "log.jsonl").write_text("\n".join(lines) + "\n")
+    assert costroll("run", tmp_path / "log.jsonl", "--warehouse", tmp_path / "w").code == 3
+    assert rows_of(tmp_path / "w", "usage", "occurred_at") == [(datetime(2025, 11, 24, 8, 38, 19, 635_470),)] * 8
