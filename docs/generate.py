@@ -24,7 +24,6 @@ import click  # noqa: E402
 import duckdb  # noqa: E402
 
 from etl import catalogue, cost_settings, fates, schema, settings_file  # noqa: E402
-from etl.audit import duckdb_type  # noqa: E402
 from etl.cli import COMMANDS, cli  # noqa: E402
 from etl.commands.options import shared_options  # noqa: E402
 from etl.ledger import DIMENSIONS  # noqa: E402
@@ -91,7 +90,7 @@ def table_columns(table: str) -> str:
     columns = schema.TABLES[table]
     return _table(
         ("column", "type", "meaning"),
-        ((f"`{c.name}`", duckdb_type(c.dtype), c.meaning or meanings.get(c.name, "")) for c in columns),
+        ((f"`{c.name}`", c.sql_type, c.meaning or meanings.get(c.name, "")) for c in columns),
     )
 
 

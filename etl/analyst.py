@@ -12,16 +12,18 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import polars as pl
 
 from etl import catalogue, durable, engine, statement_filter
 from etl.errors import StorageError, UsageError
 from etl.manifest import MANIFEST_NAME, Snapshot, snapshot_name
 from etl.snapshot_builder import STAGING_PREFIX
 from etl.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    import polars as pl
 
 DATABASE_NAME = "costroll.duckdb"
 _BATCH_ROWS = 10_000

@@ -101,7 +101,7 @@ def _check_columns(connection: Any, table: str, name_of: Mapping[str, str], form
 
     if table not in TABLES:
         return
-    expected = [(column.name, duckdb_type(column.dtype)) for column in columns_of(table, format_version)]
+    expected = [(column.name, column.sql_type) for column in columns_of(table, format_version)]
     columns: dict[str, list[tuple[str, str]]] = {path: [] for path in name_of}
     for path, name, type_name in connection.execute(_COLUMNS_SQL, [list(name_of)]).fetchall():
         columns[path].append((name, type_name))
@@ -109,15 +109,6 @@ def _check_columns(connection: Any, table: str, name_of: Mapping[str, str], form
         if actual != expected:
             wrong = sorted(set(actual) ^ set(expected)) or "their order"
             raise IntegrityError(f"{path}: its columns are not those of table {table}: {wrong}")
-
-
-def duckdb_type(dtype: Any) -> str:
-    """DuckDB's name of a Polars type, for the types that `etl.schema` uses."""
-    name = str(dtype)
-    if name.startswith("Decimal"):
-        return f"DECIMAL({dtype.precision},{dtype.scale})"
-    simple = {"String": "VARCHAR", "Int64": "BIGINT", "Boolean": "BOOLEAN", "Date": "DATE", "Binary": "BLOB"}
-    return "TIMESTAMP" if name.startswith("Datetime") else simple[name]
 
 
 def differences(expected: Mapping[str, Any], measured: Measured) -> list[str]:

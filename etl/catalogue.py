@@ -13,11 +13,11 @@ from typing import Any
 
 import duckdb
 
-from etl import engine, rating
-from etl.audit import duckdb_type
+from etl import engine
 from etl.fates import FATES
+from etl.macros import CHARGES_MACRO, MACROS
 from etl.manifest import Snapshot
-from etl.model_facts import shipped_models
+from etl.model_facts import model_rows
 from etl.schema import TABLES
 
 # View -> table of the snapshot. The rate tables are versioned: every row ever recorded.
@@ -137,7 +137,7 @@ def create(
     makers["expired_days"] = "", partial(_create_expired_days, con, snapshot)
     makers["runs"] = "", partial(con.execute, _RUNS_SQL.format(manifests=_manifest_scan(manifests)))
     makers["meters"] = "", partial(engine.create_view, con, "meters")
-    for macro in (*rating.MACROS, "charges_between"):
+    for macro in (*MACROS, CHARGES_MACRO):
         makers[macro] = engine.sql(macro), partial(con.execute, engine.sql(macro))
     for name in _view_names():
         makers[name] = engine.sql(f"views/{name}"), partial(engine.create_view, con, name)
@@ -199,7 +199,7 @@ def _create_relation(
         options = f"hive_partitioning = false, union_by_name = {str(table == 'inputs').lower()}"
         select = f"select * from read_parquet({_list(paths_of(table))}, {options})"  # noqa: S608
     elif table in TABLES:
-        columns = ", ".join(f"null::{duckdb_type(column.dtype)} as {column.name}" for column in TABLES[table])
+        columns = ", ".join(f"null::{column.sql_type} as {column.name}" for column in TABLES[table])
         select = f"select {columns} where false"
     else:
         return
@@ -208,8 +208,9 @@ def _create_relation(
 
 def _create_models(con: duckdb.DuckDBPyConnection) -> None:
     """The installed package's, not the snapshot's: no cost depends on them."""
-    lists = ", ".join(f"unnest(?::{duckdb_type(column.dtype)}[]) as {column.name}" for column in TABLES["models"])
-    con.execute(f"create table models as select {lists}", [series.to_list() for series in shipped_models()])
+    lists = ", ".join(f"unnest(?::{column.sql_type}[]) as {column.name}" for column in TABLES["models"])
+    rows = model_rows()
+    con.execute(f"create table models as select {lists}", [[row[c.name] for row in rows] for c in TABLES["models"]])
 
 
 def _create_days(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:

@@ -8,10 +8,9 @@ import polars as pl
 
 from etl.cells import Cells
 from etl.json_texts import unquoted
-from etl.schema import INSTANT
 from etl.shapes import Shape
 from etl.sources.paths import Path
-from etl.times import from_american, from_epoch, from_iso, from_nanoseconds
+from etl.times import INSTANT, from_american, from_epoch, from_iso, from_nanoseconds
 
 Found = tuple[pl.Series, pl.Series]
 

@@ -15,7 +15,7 @@ from etl import analyst
 from etl.errors import IntegrityError, UsageError
 from etl.manifest import FORMAT_VERSION, Snapshot, members_of_state
 from etl.readings import Readings
-from etl.schema import TABLES, arrow_schema, columns_of
+from etl.schema import TABLES, arrow_schema, columns_of, polars_schema
 from etl.verify import prove
 from etl.warehouse import SnapshotBuilder, Warehouse
 
@@ -83,9 +83,7 @@ def bring_up_to_date(builder: SnapshotBuilder, snapshot: Snapshot) -> dict[str, 
         schema = arrow_schema(table)
         known = pl.read_parquet(snapshot.path / entry["path"], glob=False)
         missing = [
-            pl.lit(None, column.dtype).alias(column.name)
-            for column in TABLES[table]
-            if column.name not in known.columns
+            pl.lit(None, dtype).alias(name) for name, dtype in polars_schema(table).items() if name not in known.columns
         ]
         rows = known.with_columns(missing).select(schema.names)
         builder.write(entry["path"], rows.to_arrow().cast(schema))

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from functools import cache
 from importlib import resources
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from etl.schema import polars_schema
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _READ: Mapping[str, Callable[[str], object]] = {
     **dict.fromkeys(("provider", "model", "source"), str),
@@ -23,12 +25,18 @@ _READ: Mapping[str, Callable[[str], object]] = {
 }
 
 
-@cache
-def shipped_models() -> pl.DataFrame:
-    """The table `models` of the installed package."""
+def model_rows() -> list[dict[str, Any]]:
+    """The rows of the table `models` of the installed package."""
     text = resources.files("etl").joinpath("card", "models.csv").read_text(encoding="utf-8")
-    rows = [
+    return [
         {name: _READ[name](cell) if cell else None for name, cell in row.items()}
         for row in csv.DictReader(text.splitlines())
     ]
-    return pl.DataFrame(rows, schema=polars_schema("models"))
+
+
+@cache
+def shipped_models() -> pl.DataFrame:
+    """The table `models` of the installed package."""
+    import polars as pl  # queries take the rows as they are
+
+    return pl.DataFrame(model_rows(), schema=polars_schema("models"))

@@ -16,7 +16,7 @@ from etl.rate_card import RateCard
 from etl.rate_csv import ALIAS_FIELDS, LIST, RATE_FIELDS, rate_id
 from etl.rate_offers import EVER, OPEN, VERSIONED, Entry
 from etl.rate_plan import ADDED, WITHDRAWN, Change, Plan, known_entries
-from etl.schema import INSTANT, polars_schema
+from etl.schema import polars_schema
 
 
 def applied(card: RateCard, plan: Plan, name: str, sha256: str, recorded_at: datetime) -> RateCard:
@@ -36,7 +36,7 @@ def applied(card: RateCard, plan: Plan, name: str, sha256: str, recorded_at: dat
     tables = {}
     for table in VERSIONED:
         frame: pl.DataFrame = getattr(card, table)
-        at = pl.when(pl.col("row").is_in(plan.superseded[table])).then(pl.lit(recorded_at, INSTANT))
+        at = pl.when(pl.col("row").is_in(plan.superseded[table])).then(pl.lit(recorded_at, pl.Datetime("us")))
         kept = frame.with_row_index("row").with_columns(superseded_at=at.otherwise("superseded_at")).drop("row")
         tables[table] = pl.concat([kept, _rows(table, plan.new[table], version, recorded_at)])
     row = {"rate_version": [version], "name": [name], "recorded_at": [recorded_at], "sha256": [sha256]}

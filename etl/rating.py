@@ -14,14 +14,13 @@ import polars as pl
 
 from etl.engine import connect, create_view, sql
 from etl.errors import IntegrityError, RateCardError
+from etl.macros import CHARGES_MACRO, MACROS
 from etl.rate_card import RateCard, register
 from etl.schema import arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# In the order in which they build on one another.
-MACROS = ("known_rates", "priced_models", "keyed", "prices", "charged", "rated")
 # One statement: a table between its steps would cost half of the time.
 _ROLLUPS_SQL = """
 WITH quantity_items AS ({items}),
@@ -76,7 +75,7 @@ def install(con: duckdb.DuckDBPyConnection, card: RateCard | None = None) -> Non
     if card is not None:
         register(con, card)
     create_view(con, "meters")
-    for macro in MACROS if card is not None else (*MACROS, "charges_between"):
+    for macro in MACROS if card is not None else (*MACROS, CHARGES_MACRO):
         con.execute(sql(macro))
 
 

@@ -7,9 +7,10 @@ an apostrophe before it makes it text. Numbers are left alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 _STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _PATTERN = "^[" + "".join({"-": r"\-"}.get(letter, letter) for letter in _STARTS) + "]"
@@ -31,6 +32,8 @@ def safe_rows(rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
 
 def safe_frame(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     """A frame as a spreadsheet may see it, and how many of its cells got an apostrophe."""
+    import polars as pl  # a report of a few rows does without
+
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
     if not texts:
         return frame, 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from etl.schema import INSTANT
+INSTANT = pl.Datetime("us")
 
 # How a source may say that its times are written; docs/adding-a-source.md lists them.
 NOTATIONS = {

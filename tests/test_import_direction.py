@@ -10,7 +10,7 @@ ETL = Path(__file__).parent.parent / "etl"
 # From the ground up. A room is a module, or a folder whose modules may import one another only as listed in it.
 ROOMS = [
     ["errors", "stopping", "messages", "streams", "sizes", "allocation"],
-    ["meters", "identities"],
+    ["meters", "identities", "macros"],
     ["schema", "fates"],
     ["durable", "engine"],
     ["mapping", "setting_kinds", "vocabularies"],

@@ -28,8 +28,10 @@ print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
         (["run", "--help"], set()),
         (["path"], set()),
         (["status"], {"duckdb"}),
-        (["sql", "select day from rollups"], {"duckdb", "polars"}),
-        (["report"], {"duckdb", "polars"}),
+        (["sql", "select day from rollups"], {"duckdb"}),
+        (["sql", "show tables"], {"duckdb"}),
+        (["report"], {"duckdb"}),
+        (["explain", "--day", "2026-11-20"], {"duckdb"}),
     ],
 )
 def test_a_command_imports_what_it_uses(tmp_path: Path, command: list[str], imported: set[str]) -> None:
