@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,7 @@ class DayCandidates:
         self._inputs = inputs
         looks = self._in_order([look for piece in pieces if (look := self._look(piece)).height])
         self._pieces = [look.piece for look in looks]
+        self._indexes = [look.input_index for look in looks]
         self._ends = np.cumsum([look.height for look in looks])
         self.height = int(self._ends[-1]) if looks else 0
         self.ids: Hashes = np.concatenate([np.zeros(0, np.uint64), *(look.ids for look in looks)])
@@ -74,8 +75,8 @@ class DayCandidates:
         found = []
         for rows, start in self._loaded():
             is_open = self._is_open[start : start + rows.height]
-            numbered = rows.with_columns(row=pl.int_range(start, start + rows.height))
-            found.append(as_text(numbered.filter(is_open)))
+            numbers = pl.Series(np.flatnonzero(is_open) + start)
+            found.append(as_text(rows.filter(is_open).with_columns(row=numbers)))
         return pl.concat(found, how="diagonal_relaxed")
 
     @property
@@ -123,8 +124,13 @@ class DayCandidates:
 
     def accepted_by_input(self) -> Iterator[tuple[int, int]]:
         """Input index, and how many of its candidates were accepted."""
-        for rows, start in self._loaded(("input_index", "line_number")):
-            counts = np.bincount(rows["input_index"].to_numpy()[self._is_accepted[start : start + rows.height]])
+        start = 0
+        for input_index, end in zip(self._indexes, self._ends.tolist(), strict=True):
+            is_accepted, start = self._is_accepted[start:end], end
+            if isinstance(input_index, int):
+                yield input_index, int(is_accepted.sum())
+                continue
+            counts = np.bincount(input_index[is_accepted])
             yield from ((index, int(counts[index])) for index in np.flatnonzero(counts).tolist())
 
     def _renamed(self, request_ids: pl.Series, start: int, end: int) -> pl.Series:
@@ -157,10 +163,12 @@ class DayCandidates:
     def _look(self, piece: Piece) -> _Look:
         head = _placed(self._counting(piece.load(_LOOKED_AT)))
         if not head.height:
-            return _Look(piece, 0, np.zeros(0, np.uint64), np.zeros(0, np.bool_), (0, 0))
+            return _Look(piece, 0, np.zeros(0, np.uint64), np.zeros(0, np.bool_), (0, 0), 0)
         places = _places(head)
         ids = head["request_id"].hash().to_numpy()
-        return _Look(piece, head.height, ids, _needs_ledger(head), (places[0], places[-1]))
+        inputs = head["input_index"]
+        whose = int(inputs[0]) if inputs.min() == inputs.max() else inputs.to_numpy()
+        return _Look(piece, head.height, ids, _needs_ledger(head), (places[0], places[-1]), whose)
 
     def _in_order(self, looks: list[_Look]) -> list[_Look]:
         """The pieces one after the other; where they overlap, as small files do that were read together, as one."""
@@ -171,13 +179,23 @@ class DayCandidates:
 
 
 class _Look(NamedTuple):
-    """A piece, and what was learned of its candidates that count: the places of the first and the last, too."""
+    """A piece, and what was learned of its candidates that count.
+
+    Attributes:
+        piece: in which they are.
+        height: how many.
+        ids: the hashes of their ids.
+        needs_ledger: which of them have to be looked at in any case.
+        span: the places of the first and the last.
+        input_index: of all, or of each.
+    """
 
     piece: Piece
     height: int
     ids: Hashes
     needs_ledger: Mask
     span: tuple[int, int]
+    input_index: int | npt.NDArray[np.integer[Any]]
 
 
 def _placed(rows: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -116,8 +116,7 @@ class Settlement:
         later, later_day = None, None
         touched: list[TouchedDay] = []
         summing: list[Future[None]] = []
-        for day in spool.days():
-            candidates = DayCandidates(spool.take(day), self._counting)
+        for day, candidates in self._looked_at(spool):
             if not candidates.height:
                 continue
             settled = self._settled(day, candidates, later if later_day == day + timedelta(days=1) else None)
@@ -135,6 +134,18 @@ class Settlement:
         self.touched = {one.day for one in touched}
         self.estimated = sum(one.expected.estimated for one in touched)
         return [one.quantities for one in touched if one.quantities is not None]
+
+    def _looked_at(self, spool: Spool) -> Iterator[tuple[date, DayCandidates]]:
+        """The candidates of each day; while one day is settled, the next ones are looked at."""
+        ahead: deque[tuple[date, Future[DayCandidates]]] = deque()
+        for day in spool.days():
+            ahead.append((day, self._pool.submit(DayCandidates, spool.take(day), self._counting)))
+            if len(ahead) > self._options.threads:
+                first, job = ahead.popleft()
+                yield first, job.result()
+        while ahead:
+            first, job = ahead.popleft()
+            yield first, job.result()
 
     def written(self) -> dict[str, dict[str, Any]]:
         """Wait until all is written: new usage file -> the rows and sums that it must hold."""
