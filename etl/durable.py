@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -193,7 +194,7 @@ def _make_way(path: Path) -> None:
 def make_dir(path: Path) -> None:
     """Create a folder and its missing parents, each with mode 0750 whatever the umask."""
     with explained("create", path):
-        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        missing = list(takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
         for folder in reversed(missing):
             folder.mkdir(exist_ok=True)
             folder.chmod(DIR_MODE)
