@@ -26,7 +26,13 @@ def read_inputs_table(parent: Snapshot | None) -> pl.DataFrame:
 
 def write_inputs_table(builder: SnapshotBuilder, inputs: Sequence[InputReport], options: Options) -> None:
     """Write this run's rows; where many nights have left small files, in one file with theirs, which go."""
-    rows = [_row(one, options) | {"at_snapshot": builder.number} for one in inputs]
+    of_run = {
+        "assumed_account_id": options.account,
+        "options_hash": options.reading_hash(),
+        "tool_version": __version__,
+        "at_snapshot": builder.number,
+    }
+    rows = [_row(one) | of_run for one in inputs]
     table = pl.DataFrame(rows, schema=polars_schema("inputs"), orient="row").sort("input_name")
     small = [(path, entry) for path, entry in builder.carried("inputs") if entry["rows"] < _SMALL_ROWS]
     if len(small) >= _MOST_SMALL_FILES:
@@ -44,7 +50,7 @@ def _read(files: list[Path]) -> pl.DataFrame:
     return rows.sort("at_snapshot", maintain_order=True)
 
 
-def _row(one: InputReport, options: Options) -> dict[str, Any]:
+def _row(one: InputReport) -> dict[str, Any]:
     facts = {name: value for name, value in one.facts.items() if name != "formats"}
     return {
         **facts,
@@ -54,7 +60,4 @@ def _row(one: InputReport, options: Options) -> dict[str, Any]:
         "format": ",".join(sorted(one.facts.get("formats", ()))),
         "refusal": one.refusal and one.refusal[0],
         "skipped": "same_content" if one.skipped else None,
-        "assumed_account_id": options.account,
-        "options_hash": options.reading_hash(),
-        "tool_version": __version__,
     }
