@@ -623,6 +623,9 @@ def not_understood(value: JsonObject) -> Refused:
         return unless_repeated(value, "error_response")
     if value.keys() == {"request"} and isinstance(value["request"], JsonObject):
         return unless_repeated(value, "batch_failed")  # a line that a Vertex batch did not process
+    given = {key for key, held in value.items() if held is not None}
+    if given >= {"created", "data"} and given.isdisjoint(("object", "id", "error", "usage")):
+        return rejected("missing_usage")  # as DALL-E answers
     is_statement = value.get("object") == "organization.costs.result"
     return rejected("statement_record" if is_statement else "unknown_shape")
 
