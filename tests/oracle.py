@@ -672,7 +672,7 @@ def usage_of_batch(value: JsonObject, rules: Rules) -> Usage:
         raise not_understood(value)
     assert isinstance(body, JsonObject) and shape is not None
     request: Tree = {"model": {}, "request": {"model": {}}} if shape == "embeddings" else {}
-    way: Tree = {"custom_id": {}, "method": {}, "response": {"status_code": {}, "body": {}}}
+    way: Tree = {"method": {}, "response": {"status_code": {}, "body": {}}}
     refuse_repeated(value, {**WRAPPER_KEYS, **way, **request})
     refuse_repeated(body, READ_KEYS[shape])
     if has_failed(value):
@@ -1013,7 +1013,9 @@ def aggregate(
         raise rejected("missing_timestamp")
     instant = rules.plausible(start)
     requests = quantities.pop(("requests", ""))
-    others = tuple(values.get(key) for key in ("project_id", "user_id", "api_key_id", "api_source"))
+    # Of who used it anything but a text is ignored.
+    who = {key: values[key] for key in ("project_id", "user_id", "api_key_id") if isinstance(values.get(key), str)}
+    others = (*map(who.get, ("project_id", "user_id", "api_key_id")), values.get("api_source"))
     return Usage(
         instant=instant,
         provider="openai",
@@ -1021,7 +1023,7 @@ def aggregate(
         tier=tier,
         quantities=quantities,
         account_id=rules.account,
-        project_id=values.get("project_id"),
+        project_id=who.get("project_id"),
         requests=requests,
         source_kind="aggregate",
         identity=(rules.account, "openai", instant, end, model, batch, service_tier, *others),
