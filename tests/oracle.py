@@ -443,7 +443,6 @@ READ_KEYS: dict[str, Tree] = {
 WRAPPER_KEYS: Tree = {
     key: {}
     for key in (
-        *("custom_id", "method"),
         *("request_id", "id", "timestamp", "time", "created_at", "ts", "@timestamp", "status", "status_code"),
         *("account_id", "account", "organization_id", "project_id", "project", "user_id", "user", "api_key_id"),
         *("workflow_id", "workflow"),
@@ -672,7 +671,7 @@ def usage_of_batch(value: JsonObject, rules: Rules) -> Usage:
         raise not_understood(value)
     assert isinstance(body, JsonObject) and shape is not None
     request: Tree = {"model": {}, "request": {"model": {}}} if shape == "embeddings" else {}
-    way: Tree = {"method": {}, "response": {"status_code": {}, "body": {}}}
+    way: Tree = {"response": {"status_code": {}, "body": {}}}
     refuse_repeated(value, {**WRAPPER_KEYS, **way, **request})
     refuse_repeated(body, READ_KEYS[shape])
     if has_failed(value):
