@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from etl.chunk_query import UNCLAIMED, Asked, Conflict, Wanted, value_at
+from etl.chunk_query import UNCLAIMED, Asked, Conflict, Wanted, quoted, value_at
 from etl.json_values import NO_TEXT
 from etl.shapes import Shape
 from etl.sources import SOURCES
@@ -117,9 +117,9 @@ def _identifies(shape: Shape, path: str) -> str:
 
     One that is no text is rejected, but ignored where it is the wrapper's.
     """
-    is_named = f"{_text_at(path)} <> {_quoted(NO_TEXT)}"
+    is_named = f"{_text_at(path)} <> {quoted(NO_TEXT)}"
     if path in shape.outer_texts.get("request_id", ()):
-        is_named += f" AND starts_with({_text_at(path)}, {_quoted(QUOTE)})"
+        is_named += f" AND starts_with({_text_at(path)}, {quoted(QUOTE)})"
     return is_named
 
 
@@ -201,7 +201,7 @@ def _may_have(prefix: str, marks: Marks) -> str:
     """Whether rows may have the marks; true where a text is escaped."""
     light = _light(marks)
     tests = [
-        f"({_is_word(prefix + path, words)} OR coalesce(contains({_text_at(prefix + path)}, {_quoted(ESCAPE)}), false))"
+        f"({_is_word(prefix + path, words)} OR coalesce(contains({_text_at(prefix + path)}, {quoted(ESCAPE)}), false))"
         for path, words in light.where.items()
     ]
     return _all(tests, prefix, light)
@@ -222,14 +222,10 @@ def _any_of(tests: Iterable[str]) -> str:
 
 def _is_word(path: str, words: tuple[str, ...]) -> str:
     whole, begun = parted(words)
-    tests = [f"{_text_at(path)} IN ({', '.join(_quoted(f'{QUOTE}{word}{QUOTE}') for word in whole)})"] if whole else []
-    return _any_of([*tests, *(f"starts_with({_text_at(path)}, {_quoted(QUOTE + word)})" for word in begun)])
+    tests = [f"{_text_at(path)} IN ({', '.join(quoted(f'{QUOTE}{word}{QUOTE}') for word in whole)})"] if whole else []
+    return _any_of([*tests, *(f"starts_with({_text_at(path)}, {quoted(QUOTE + word)})" for word in begun)])
 
 
 def _text_at(path: str) -> str:
     """The undecoded value as plain text: JSON would be compared as JSON."""
     return f"({value_at(path)})::VARCHAR"
-
-
-def _quoted(word: str) -> str:
-    return f"""'{word.replace("'", "''")}'"""
