@@ -84,6 +84,7 @@ def close(
     warehouse.published()  # a folder that is no warehouse gets no lock file
     with warehouse.lock():
         parent = warehouse.published()
+        warehouse.sweep()  # also where there is nothing to close: a close that was killed may have left something
         report = _report(parent, month, at, by, note)
         closed = {**parent.manifest.get("closed", {}), month: report.record}
         snapshot = _publish(warehouse, parent, closed, _log_entry("close", month, report.record, note))
@@ -103,6 +104,7 @@ def reopen(root: Path, month: str, *, reason: str, by: str | None = None, now: d
     warehouse.published()
     with warehouse.lock():
         parent = warehouse.published()
+        warehouse.sweep()
         closed = dict(parent.manifest.get("closed", {}))
         if month not in closed:
             names = ", ".join(sorted(closed)) or "none"

@@ -6,7 +6,7 @@ accepted as they are, and only the others are taken out of their pieces and sett
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -26,11 +26,11 @@ class Inputs(NamedTuple):
     """The inputs that count.
 
     Attributes:
-        rank: input index -> its place among them, in the order of their hashes.
+        ranks: by input index, its place among them in the order of their hashes; -1 for one that does not count.
         sha256: their hashes, by rank.
     """
 
-    rank: Mapping[int, int]
+    ranks: npt.NDArray[np.int64]
     sha256: Sequence[str]
 
 
@@ -146,19 +146,9 @@ class DayCandidates:
 
     def _counting(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Those of inputs that count, with their input's rank; of refused or repeated inputs nothing does."""
-        index = rows["input_index"].cast(pl.Int64)
-        if index.n_unique() == 1:
-            rank = self._inputs.rank.get(index[0])
-            ranked = rows.with_columns(input_rank=pl.lit(rank, pl.Int64))
-            return ranked if rank is not None else ranked.clear()
-        if len(counting := list(self._inputs.rank)) < index.max() + 1:  # type: ignore[operator]
-            rows = rows.filter(index.is_in(counting))
-        ranks = (
-            pl.col("input_index")
-            .cast(pl.Int64)
-            .replace_strict(counting, list(self._inputs.rank.values()), return_dtype=pl.Int64)
-        )
-        return rows.with_columns(input_rank=ranks)
+        ranks = self._inputs.ranks[rows["input_index"].to_numpy()]
+        ranked = rows.with_columns(input_rank=pl.Series(ranks))
+        return ranked if (ranks >= 0).all() else ranked.filter(ranks >= 0)
 
     def _look(self, piece: Piece) -> _Look:
         head = _placed(self._counting(piece.load(_LOOKED_AT)))
@@ -175,7 +165,8 @@ class DayCandidates:
         ordered = sorted(looks, key=lambda look: look.span)
         if all(one.span[1] < two.span[0] for one, two in pairwise(ordered)):
             return ordered
-        return [self._look(Piece(pl.concat([look.piece.load() for look in looks], how="diagonal_relaxed")))]
+        together = pl.concat([look.piece.load() for look in looks], how="diagonal_relaxed")
+        return [self._look(Piece(_placed(self._counting(together))))]  # so that it is sorted once
 
 
 class _Look(NamedTuple):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from etl.day_candidates import DayCandidates, Inputs
@@ -91,8 +92,9 @@ class Settlement:
         self._thresholds, self._cuts = thresholds(card), change_instants(card)
         counted = sorted((report.sha256 or "", index) for index, report in enumerate(inputs) if report.counts_now)
         # Rows are ordered by input and line; a rank sorts as the hashes do, and faster.
-        rank = {index: rank for rank, (_, index) in enumerate(counted)}
-        self._counting = Inputs(rank, [sha256 for sha256, _ in counted])
+        ranks = np.full(len(inputs), -1)
+        ranks[[index for _, index in counted]] = np.arange(len(counted))
+        self._counting = Inputs(ranks, [sha256 for sha256, _ in counted])
         self.touched: set[date] = set()
         self.closure: dict[str, dict[str, int]] = {}
         self.expired = ExpiredDays(parent)

@@ -565,6 +565,17 @@ def test_what_cannot_be_closed_or_reopened_says_why(nights: Nights, arguments: l
     assert nights.snapshot().number == 1
 
 
+@pytest.mark.parametrize("again", [["close", "2025-10"], ["reopen", "2025-09", "--reason", "a typing error"]])
+def test_what_a_killed_close_left_goes_with_the_next_one_though_there_is_nothing_to_do(
+    nights: Nights, again: list[str]
+) -> None:
+    nights("close", "2025-10")
+    left = nights.warehouse / ".staging-costroll.duckdb"
+    left.write_bytes(b"half a database")
+
+    assert (nights(*again).code, left.exists()) == (2, False)
+
+
 def test_a_closed_month_cannot_be_closed_again_and_is_not_reopened_without_a_reason(nights: Nights) -> None:
     nights("close", "2025-10", "--by", "A. Controller")
 
