@@ -203,7 +203,7 @@ def test_no_call_escapes_the_faults(name: str, logs: Path) -> None:
 
     seen = changes_seen_by_strace((logs / "trace").read_text(), logs / "place")
     struck = Counter((call.name, call.path) for call in report.calls if is_a_change(call))
-    assert sum(seen.values()) > 60
+    assert sum(seen.values()) > 20  # `gc` changes least
     assert struck - seen == Counter()
     assert {path.removeprefix("warehouse/") for _, path in seen - struck} <= DUCKDBS_OWN
 
