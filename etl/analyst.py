@@ -59,7 +59,7 @@ def build_database(warehouse: Warehouse, published: Snapshot | None = None) -> N
         with duckdb.connect(str(staging)) as con:
             con.execute("begin")  # else each of the many statements is brought to the disk
             catalogue.create(con, snapshot, paths_of, manifests, rates_are_tables=True)
-            con.execute(f"comment on table {_MARKED_TABLE} is {catalogue.literal(_mark(snapshot))}")
+            con.execute(f"comment on table {_MARKED_TABLE} is {engine.literal(_mark(snapshot))}")
             con.execute("commit")
             con.execute("checkpoint")
     except duckdb.Error as error:
@@ -223,7 +223,7 @@ def _pinned(
             query=query,
         )
         allowed = [*(str(snapshot.path / entry["path"]) for entry in snapshot.entries), *manifests]
-        con.execute(f"set allowed_paths = [{', '.join(map(catalogue.literal, allowed))}]")
+        con.execute(f"set allowed_paths = [{', '.join(map(engine.literal, allowed))}]")
         for setting in (
             "python_enable_replacements = false",
             "allow_community_extensions = false",

@@ -14,9 +14,8 @@ from decimal import Decimal
 from typing import Any
 
 from etl import analyst
-from etl.catalogue import literal
 from etl.cost_settings import Shared
-from etl.engine import sql
+from etl.engine import literal, sql
 from etl.errors import IntegrityError, UsageError
 from etl.manifest import Snapshot
 from etl.mapping import DIMENSIONS, Mapping

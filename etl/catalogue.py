@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -167,21 +166,12 @@ def _reached(query: str, texts: Mapping[str, str]) -> set[str]:
     return found
 
 
-def literal(text: str | Path) -> str:
-    """A string literal of SQL.
-
-    >>> print(literal("it's"))
-    'it''s'
-    """
-    return "'" + str(text).replace("'", "''") + "'"
-
-
 def _list(paths: Sequence[str]) -> str:
-    return "[" + ", ".join(literal(path) for path in paths) + "]"
+    return "[" + ", ".join(engine.literal(path) for path in paths) + "]"
 
 
 def _manifest_scan(manifests: Sequence[str]) -> str:
-    columns = ", ".join(f"{name}: {literal(kind)}" for name, kind in _RUN_COLUMNS.items())
+    columns = ", ".join(f"{name}: {engine.literal(kind)}" for name, kind in _RUN_COLUMNS.items())
     options = f"columns = {{{columns}}}, maximum_object_size = {_MANIFEST_BYTES}, hive_partitioning = false"
     return f"read_json({_list(manifests)}, {options})"
 
@@ -265,5 +255,5 @@ def _comment(con: duckdb.DuckDBPyConnection) -> None:
     for relation, column in rows:
         text = own.get((relation, column)) or shared.get(column)
         if text:
-            statements.append(f'comment on column {relation}."{column}" is {literal(text)}')
+            statements.append(f'comment on column {relation}."{column}" is {engine.literal(text)}')
     con.execute("; ".join(statements))

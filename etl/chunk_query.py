@@ -13,7 +13,7 @@ import polars as pl
 from fsspec import AbstractFileSystem
 
 from etl.allocation import KEPT_BLOCK_BYTES
-from etl.engine import connect
+from etl.engine import connect, literal
 from etl.sources.paths import steps
 
 # DuckDB reads twice as much at once, in a buffer just small enough to be kept: see `etl.allocation`. The strict reader
@@ -122,7 +122,7 @@ class Wanted:
             tree.add(path, is_value=is_value)
         # What stands at these places should be an object, or nothing.
         objects = list(tree.objects("$"))
-        self.places = ", ".join(quoted(place) for place, _ in objects)
+        self.places = ", ".join(literal(place) for place, _ in objects)
         self.is_odd = " OR ".join(_is_odd(f"found[{at}]", keys) for at, (_, keys) in enumerate(objects, 1))
         self.columns = "{" + ", ".join(f"'{key}': '{below.type()}'" for key, below in tree.members.items()) + "}"
         outputs = [f'{value_at(path)} AS "{path}"' for path in paths]
@@ -171,7 +171,7 @@ class _Node:
 
 def _is_odd(found: str, keys: Iterable[str]) -> str:
     """Whether a JSON text is no object, or has one of the keys twice; a null is nothing."""
-    named = f"list_filter(json_keys({found}), lambda key: key IN ({', '.join(map(quoted, keys))}))"
+    named = f"list_filter(json_keys({found}), lambda key: key IN ({', '.join(map(literal, keys))}))"
     is_object = f"starts_with({found}, '{{')"
     # Few objects have any key twice; only of these it matters which.
     are_sound, is_odd = _are_unique(f"json_keys({found})"), f"NOT {_are_unique(named)}"
@@ -180,11 +180,6 @@ def _is_odd(found: str, keys: Iterable[str]) -> str:
 
 def _are_unique(names: str) -> str:
     return f"(len({names}) = list_unique({names}))"
-
-
-def quoted(text: str) -> str:
-    """A string literal of SQL."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def value_at(path: str) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from etl.chunk_query import UNCLAIMED, Asked, Conflict, Wanted, quoted, value_at
+from etl.chunk_query import UNCLAIMED, Asked, Conflict, Wanted, value_at
+from etl.engine import literal
 from etl.json_values import NO_TEXT
 from etl.shapes import Shape
 from etl.sources import SOURCES
@@ -83,14 +84,14 @@ def _claims(shapes: Sequence[Shape]) -> Iterator[tuple[str, int]]:
     What would be taken for something else before it came to any wrapped shape is asked once for all of these: there
     are dozens of such things, and DuckDB reads the whole text for every chunk.
     """
-    asked = [[_may_have(*rival) for rival in rivals(shape)] for shape in shapes if shape.place]
+    plain = [shape for shape in shapes if not shape.place]
+    wrapped = shapes[len(plain) :]  # they come last
+    asked = [[_may_have(*rival) for rival in rivals(shape)] for shape in wrapped]
     shared = [test for test in asked[0] if all(test in others for others in asked)] if len(asked) > 1 else []
-    is_asked = False
-    for index, shape in enumerate(shapes):
-        if shape.place and shared and not is_asked:  # wrapped shapes come last
-            yield " OR ".join(shared), UNCLAIMED
-            is_asked = True
-        yield claim(shape, shared if shape.place else ()), index
+    yield from ((claim(shape), index) for index, shape in enumerate(plain))
+    if shared:
+        yield " OR ".join(shared), UNCLAIMED
+    yield from ((claim(shape, shared), index) for index, shape in enumerate(wrapped, len(plain)))
 
 
 def claim(shape: Shape, known: Collection[str] = ()) -> str:
@@ -117,9 +118,9 @@ def _identifies(shape: Shape, path: str) -> str:
 
     One that is no text is rejected, but ignored where it is the wrapper's.
     """
-    is_named = f"{_text_at(path)} <> {quoted(NO_TEXT)}"
+    is_named = f"{_text_at(path)} <> {literal(NO_TEXT)}"
     if path in shape.outer_texts.get("request_id", ()):
-        is_named += f" AND starts_with({_text_at(path)}, {quoted(QUOTE)})"
+        is_named += f" AND starts_with({_text_at(path)}, {literal(QUOTE)})"
     return is_named
 
 
@@ -201,7 +202,7 @@ def _may_have(prefix: str, marks: Marks) -> str:
     """Whether rows may have the marks; true where a text is escaped."""
     light = _light(marks)
     tests = [
-        f"({_is_word(prefix + path, words)} OR coalesce(contains({_text_at(prefix + path)}, {quoted(ESCAPE)}), false))"
+        f"({_is_word(prefix + path, words)} OR coalesce(contains({_text_at(prefix + path)}, {literal(ESCAPE)}), false))"
         for path, words in light.where.items()
     ]
     return _all(tests, prefix, light)
@@ -222,8 +223,8 @@ def _any_of(tests: Iterable[str]) -> str:
 
 def _is_word(path: str, words: tuple[str, ...]) -> str:
     whole, begun = parted(words)
-    tests = [f"{_text_at(path)} IN ({', '.join(quoted(f'{QUOTE}{word}{QUOTE}') for word in whole)})"] if whole else []
-    return _any_of([*tests, *(f"starts_with({_text_at(path)}, {quoted(QUOTE + word)})" for word in begun)])
+    tests = [f"{_text_at(path)} IN ({', '.join(literal(f'{QUOTE}{word}{QUOTE}') for word in whole)})"] if whole else []
+    return _any_of([*tests, *(f"starts_with({_text_at(path)}, {literal(QUOTE + word)})" for word in begun)])
 
 
 def _text_at(path: str) -> str:

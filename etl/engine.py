@@ -124,3 +124,12 @@ def sql(name: str) -> str:
 def create_view(con: duckdb.DuckDBPyConnection, name: str) -> None:
     """Create the view of `sql/views/<name>.sql`; the file holds its SELECT."""
     con.execute(f"CREATE OR REPLACE VIEW {name} AS {sql(f'views/{name}')}")
+
+
+def literal(text: str | Path) -> str:
+    """A string literal of SQL.
+
+    >>> print(literal("it's"))
+    'it''s'
+    """
+    return "'" + str(text).replace("'", "''") + "'"

@@ -20,8 +20,7 @@ import polars as pl
 
 from etl import __version__, analyst, durable
 from etl.attribution import By, attributed
-from etl.catalogue import literal
-from etl.engine import sql
+from etl.engine import literal, sql
 from etl.errors import IntegrityError, StrictError, UsageError
 from etl.export_files import require_same, writing
 from etl.manifest import Snapshot

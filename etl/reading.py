@@ -30,6 +30,7 @@ from etl.lines import Lines
 from etl.parts import Origin, Part, estimates_part, part_of, parts_together
 from etl.raw_rows import ChunkRead, Raw, raw_frame, take_value
 from etl.shapes import Shape
+from etl.sources.base import Source
 from etl.unknown_keys import look_at_table, look_at_value
 
 SMALL_BYTES = 1 << 20
@@ -62,14 +63,7 @@ def read_inputs(
         content_bytes_max: compressed content is read up to this size.
         first_index: the index of the first of them.
     """
-    local = threading.local()
-
-    def reader() -> JsonLinesReader:
-        if not hasattr(local, "reader"):
-            local.reader = JsonLinesReader(reading.only)
-        found: JsonLinesReader = local.reader
-        return found
-
+    reader = _reader_of_thread(reading.only)
     with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
         waiting: deque[_Awaited] = deque()
         gathered = _Gathered()
@@ -108,6 +102,19 @@ def read_inputs(
             for left in waiting:
                 if left.parts:
                     left.parts.cancel()
+
+
+def _reader_of_thread(only: Source | None) -> Callable[[], JsonLinesReader]:
+    """Gives each thread that asks a reader of its own."""
+    local = threading.local()
+
+    def reader() -> JsonLinesReader:
+        if not hasattr(local, "reader"):
+            local.reader = JsonLinesReader(only)
+        found: JsonLinesReader = local.reader
+        return found
+
+    return reader
 
 
 class _Small(NamedTuple):
