@@ -20,16 +20,19 @@ FLOOR_RATIO_MAX = 2.5
 PEAK_BYTES_MAX = 1_000_000_000
 
 
-def run_reference(options: Options, log: Path) -> Measured:
-    """The reference once; the last decimal number that it prints is its total cost in USD."""
-    out = OUT / "reference"
+def run_script(name: str, script: list[str], options: Options, log: Path) -> Measured:
+    """A script once that is told where to write; the last decimal number that it prints is its total cost in USD."""
+    out = OUT / "written"
     shutil.rmtree(out, ignore_errors=True)
-    measured = measure(
-        "the reference", [sys.executable, str(options.reference), str(log), str(options.rates), str(out)]
-    )
+    measured = measure(f"the {name}", [sys.executable, *script, str(log), str(options.rates), str(out)])
     shutil.rmtree(out, ignore_errors=True)
-    say(f"{options.reference.name} {log.name}: {measured.wall_seconds:.2f} s")
+    say(f"{name} {log.name}: {measured.wall_seconds:.2f} s")
     return measured
+
+
+def run_reference(options: Options, log: Path) -> Measured:
+    """The reference once."""
+    return run_script("reference", [str(options.reference)], options, log)
 
 
 def last_decimal(text: str) -> Decimal:
@@ -50,29 +53,40 @@ def run_yardstick(name: str, log: Path) -> Measured:
 def run(options: Options) -> list[str]:
     """Each program in turn, round by round."""
     log = chat_log(options.lines)
-    ours, reference, bound, floor = (
-        Series(name, options.lines, log.stat().st_size) for name in ("costroll", "reference", "bound", "floor")
+    ours, reference, least, bound, floor = (
+        Series(name, options.lines, log.stat().st_size) for name in ("costroll", "reference", "least", "bound", "floor")
     )
     for _ in range(options.rounds):
         warehouse = new_warehouse()
         ours.runs.append(run_costroll(warehouse, [log]))
         reference.runs.append(run_reference(options, log))
+        least.runs.append(run_script("least", ["-m", "bench.least"], options, log))
         bound.runs.append(run_yardstick("bound", log))
         floor.runs.append(run_yardstick("floor", log))
         require_fates(ours.runs[-1], options.lines)
         require_cost(published_cost(warehouse), last_decimal(reference.runs[-1].stdout), "the reference")
+        require_cost(
+            last_decimal(least.runs[-1].stdout),
+            last_decimal(reference.runs[-1].stdout),
+            "the reference",
+            "the least night",
+        )
         shutil.rmtree(warehouse)
     to_reference, to_floor = ratio(ours, reference), ratio(ours, floor)
     named = "" if options.reference == DEFAULTS.reference else f", reference {options.reference.name}"
     size = f"{options.lines:,} lines, {log.stat().st_size / 1e6:,.0f} MB, {rounds(options.rounds)}{named}"
     return [
         f"{size}; same total cost to the last digit",
-        *table([ours, reference, bound, floor]),
+        *table([ours, reference, least, bound, floor]),
         to_reference.line(),
         to_floor.line(),
+        ratio(ours, least).line(),
+        ratio(least, reference).line(),
+        ratio(least, floor).line(),
         ratio(bound, reference).line(),
         ratio(bound, floor).line(),
         cpu_ratio(ours, reference).line(),
+        cpu_ratio(least, reference).line(),
         at_most(REFERENCE_RATIO_MAX, to_reference, "wall time", "the reference"),
         at_most(FLOOR_RATIO_MAX, to_floor, "wall time", "the floor"),
         peak_at_most(PEAK_BYTES_MAX, ours),

@@ -78,10 +78,10 @@ def published_cost(warehouse: Path) -> Decimal:
     return Decimal(found["cost_usd"])
 
 
-def require_cost(ours: Decimal, theirs: Decimal, whose: str) -> None:
+def require_cost(ours: Decimal, theirs: Decimal, whose: str, name: str = "costroll") -> None:
     """Refuse to compare when two totals, in USD, are not the same to the last digit."""
     if ours != theirs:
-        raise Refused(f"the total costs differ: costroll {ours} USD, {whose} {theirs} USD")
+        raise Refused(f"the total costs differ: {name} {ours} USD, {whose} {theirs} USD")
 
 
 def digest(warehouse: Path, table: str) -> str:

@@ -89,6 +89,8 @@ def main() -> None:
     """Run the command line as a process of its own; the exit codes are in docs/commands.md."""
     # NumPy's linear algebra, which nothing here uses, would start threads that spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Threads that read, write and hash come back to Python very often, and should not wait 5 ms for it each time.
+    sys.setswitchinterval(0.0005)
     gc.set_threshold(50_000)  # what is imported lives on, and is not worth a hundred looks for garbage
     streams.prepare()
     stopping.install(lambda text: _complain("stopped", text))

@@ -113,6 +113,10 @@ class DayCandidates:
         """Those of `ids` whose candidates are accepted."""
         return self.ids[self._is_accepted]
 
+    def shares_ids(self, others: DayCandidates) -> bool:
+        """Whether any of `ids` is one of the others'."""
+        return bool(is_among(self.ids, others.ids).any())
+
     def accepted_with(self, ids: Hashes) -> Iterator[pl.DataFrame]:
         """The accepted rows with one of these ids."""
         if not is_among(self.ids, ids).any():

@@ -11,6 +11,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import FileIO
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -34,6 +35,8 @@ EDGE_BYTES = 4096
 
 WIDE_BOMS = {b"\xff\xfe\x00\x00": "UTF-32", b"\x00\x00\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 UTF8_BOM = b"\xef\xbb\xbf"
+# No text holds these; a NUL is looked for by itself.
+_CONTROLS = bytes(set(range(32)) - {0, 9, 10, 13})
 
 
 def readable(path: str | Path) -> str:
@@ -115,8 +118,8 @@ class Content:
             InputRefused: it cannot be opened, is no regular file, is damaged, or changed while it was read.
         """
         self._marks_ahead = sorted(self.input.marks, reverse=True)
-        with _open(self.input) as stream:
-            self.status = os.fstat(stream.fileno()) if self.input.path is not None else None
+        stream, self.status = _open(self.input)
+        with stream:
             counted = _Counted(stream, self, self.status.st_size if self.status else None)
             try:
                 for block in decompressed(counted.read(1 << 16), counted):
@@ -172,7 +175,7 @@ class Content:
                     offset += chunk.length
                     yield chunk
             held = len(carry)
-        if data := b"".join((carry, *parts)):
+        if data := parts[0] if len(parts) == 1 and not carry else b"".join((carry, *parts)):
             yield self._chunk(data, offset)
 
     def _chunk(self, data: bytes, offset: int) -> Chunk:
@@ -195,9 +198,7 @@ class Content:
 
 
 def _line_ends(data: bytes) -> int:
-    """Count line ends as `bytes.count` does, but where that takes long, without keeping the other threads waiting."""
-    if len(data) <= _BYTES_IN_CACHE:
-        return data.count(b"\n")
+    """Count line ends as `bytes.count` does, in a fraction of its time and without keeping other threads waiting."""
     whole = np.frombuffer(data, dtype=np.uint8)
     parts = (whole[at : at + _BYTES_IN_CACHE] for at in range(0, len(whole), _BYTES_IN_CACHE))
     return sum(int(np.count_nonzero(part == 10)) for part in parts)
@@ -259,18 +260,20 @@ class _Counted:
         return is_first and os.pread(descriptor, len(self._last), end - len(self._last)) == self._last
 
 
-def _open(source: Input) -> BinaryIO:
+def _open(source: Input) -> tuple[BinaryIO, os.stat_result | None]:
+    """Its bytes and, of a file, its status."""
     if source.path is None:
-        return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+        return os.fdopen(os.dup(sys.stdin.fileno()), "rb"), None
     try:
         # O_NONBLOCK: a FIFO without a writer must not hold up the night before fstat can refuse it.
         descriptor = os.open(source.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise InputRefused("unreadable", f"cannot be opened: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise InputRefused("not_a_file", "not a regular file; give files, folders or - for standard input")
-    return os.fdopen(descriptor, "rb", buffering=0)
+    return FileIO(descriptor), status
 
 
 def _refuse_bomb(content: Content) -> None:
@@ -296,10 +299,10 @@ def refuse_unreadable_text(head: bytes) -> None:
         if head.startswith(bom):
             raise InputRefused("wrong_encoding", f"is {encoding}; save it as UTF-8")
     sample = head[:8192]
-    if sample.count(0) * 3 > len(sample):
+    if b"\0" in sample and sample.count(0) * 3 > len(sample):
         raise InputRefused("wrong_encoding", "looks like UTF-16 or UTF-32, or is blank space; save it as UTF-8")
-    controls = len(sample) - len(sample.translate(None, bytes(set(range(32)) - {0, 9, 10, 13})))
-    if controls and sample.lstrip()[:1] not in (b"{", b"[") and not _is_utf8(sample):
+    is_binary = sample.lstrip()[:1] not in (b"{", b"[") and len(sample.translate(None, _CONTROLS)) < len(sample)
+    if is_binary and not _is_utf8(sample):
         raise InputRefused("not_text", "is binary, not text; give .jsonl, .csv or .json exports")
     if b"\n" not in sample and sample.count(b"\r") > 1:
         raise InputRefused("cr_line_ends", "its lines end in CR alone; save it with LF or CRLF line ends")

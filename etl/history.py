@@ -90,7 +90,7 @@ class History:
 
     def passes_over(self, path: Path, status: os.stat_result) -> tuple[str, str | None] | None:
         """Why a file that is as it was need not be opened, and the code it was refused with, if it was."""
-        same = [reading for reading in self._by_path[place_of(path)] if reading.is_of(status)]
+        same = [reading for reading in self._by_path.get(place_of(path), ()) if reading.is_of(status)]
         if any(reading.input_sha256 and self.was_read(reading.input_sha256) for reading in same):
             return "unchanged since it was read", None
         refused = [reading.refusal for reading in same if reading.refusal and self._is_same_way(reading)]
@@ -98,11 +98,13 @@ class History:
 
     def was_no_file(self, path: Path) -> bool:
         """Whether an earlier run told already that a name in a folder leads to no file."""
-        return any(reading.refusal == "not_a_file" for reading in self._by_path[readable(path)])
+        return any(reading.refusal == "not_a_file" for reading in self._by_path.get(readable(path), ()))
 
     def was_read(self, sha256: str) -> bool:
         """Whether an earlier reading of the same content would come out the same."""
-        return any(not self._may_be_more(reading) or self._is_same_way(reading) for reading in self._by_sha256[sha256])
+        return any(
+            not self._may_be_more(reading) or self._is_same_way(reading) for reading in self._by_sha256.get(sha256, ())
+        )
 
     def _may_be_more(self, reading: Reading) -> bool:
         """Whether read in another way more of it might count: what was rejected, and the text of streams."""
@@ -113,8 +115,8 @@ class History:
 
     def marks(self, path: Path | None, status: os.stat_result | None) -> frozenset[int]:
         """The lengths at which to hash an input's content, to see which earlier content it continues."""
-        own = list(self._by_path[place_of(path)]) if path else []
-        own += self._by_inode[status.st_dev, status.st_ino] if status else []
+        own = [*self._by_path.get(place_of(path), ())] if path else []
+        own += self._by_inode.get((status.st_dev, status.st_ino), ()) if status else ()
         return frozenset({reading.content_bytes for reading in own if reading.is_counted} | self._set_aside) - {0}
 
     def continued(self, prefixes: Mapping[int, str], sha256: str, path: Path | None) -> list[Reading]:
@@ -127,13 +129,15 @@ class History:
             sha256: of the whole content; not an earlier one.
             path: of the file, if it is one.
         """
-        found = [reading for prefix in prefixes.values() if prefix != sha256 for reading in self._by_sha256[prefix]]
+        found = [
+            reading for prefix in prefixes.values() if prefix != sha256 for reading in self._by_sha256.get(prefix, ())
+        ]
         own = path and place_of(path)
         return [reading for reading in found if reading.path == own or not _is_there(reading)]
 
     def other_account(self, sha256: str, continued: list[Reading]) -> str | None:
         """The text of the refusal where records of this content count under another `--account` already."""
-        for reading in [*self._by_sha256[sha256], *continued]:
+        for reading in [*self._by_sha256.get(sha256, ()), *continued]:
             if reading.accepted + reading.duplicate and reading.assumed_account_id != self._options.account:
                 was = f"--account {reading.assumed_account_id}" if reading.assumed_account_id else "no --account"
                 return f"was read with {was} before, and its records count there; read it the same way again"

@@ -39,9 +39,9 @@ class Found:
 
 
 @lru_cache(maxsize=1 << 16)
-def resolved(path: Path) -> Path:
-    """As `path.resolve()`, looked up once in a run; the folder of many files is resolved once."""
-    return path.resolve() if path.is_symlink() else _resolved_folder(path.parent.absolute()) / path.name
+def resolved(path: Path) -> str:
+    """As `os.path.realpath`, looked up once in a run; the folder of many files is resolved once."""
+    return os.path.realpath(path) if os.path.islink(path) else _in_its_folder(path)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -50,9 +50,14 @@ def place_of(path: Path) -> str:
     return readable(resolved(path))
 
 
+def _in_its_folder(path: Path) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(_resolved_folder(folder), name)
+
+
 @lru_cache(maxsize=64)
-def _resolved_folder(folder: Path) -> Path:
-    return folder.resolve()
+def _resolved_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def find(paths: Sequence[str]) -> Found:
@@ -67,7 +72,7 @@ def find(paths: Sequence[str]) -> Found:
     resolved.cache_clear()
     _resolved_folder.cache_clear()
     found = Found()
-    seen: dict[Path, Input] = {}
+    seen: dict[str, Input] = {}
     for path in paths:
         if path == "-":
             found.inputs.append(Input("-", None))
@@ -91,7 +96,7 @@ def find(paths: Sequence[str]) -> Found:
     return found
 
 
-def _take(path: Path, found: Found, seen: dict[Path, Input], *, is_met: bool = False) -> None:
+def _take(path: Path, found: Found, seen: dict[str, Input], *, is_met: bool = False) -> None:
     try:
         status = path.stat()
     except OSError as error:
@@ -112,7 +117,7 @@ def _take(path: Path, found: Found, seen: dict[Path, Input], *, is_met: bool = F
 def _refuse(path: Path, code: str, text: str, found: Found, is_met: bool) -> None:
     found.refused.append((readable(path), code, text))
     if is_met and code == "not_a_file":
-        found.met[readable(path)] = _resolved_folder(path.parent.absolute()) / path.name
+        found.met[readable(path)] = Path(_in_its_folder(path))
 
 
 def _files(folder: Path, found: Found) -> Iterator[Path]:

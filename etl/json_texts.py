@@ -21,7 +21,8 @@ def unquoted(raw: pl.Series) -> Text:
     if raw.null_count() == raw.len():
         return Text(raw, never(raw), never(raw))
     bad = (~raw.str.starts_with('"')).fill_null(False)
-    # A quote inside a string is escaped, and escaped ones are decoded below.
+    # A quote inside a string is escaped, and escaped ones are decoded below. Slicing would take half the time, and keep
+    # alive all that DuckDB gave.
     value = raw.str.strip_chars('"')
     escaped = raw.str.contains("\\", literal=True).fill_null(False) & ~bad
     if escaped.any():

@@ -68,6 +68,31 @@ class TouchedDay:
     expected: Expected = field(default_factory=Expected)
 
 
+@dataclass
+class _Settling:
+    """A day that is being settled.
+
+    Attributes:
+        day: which.
+        candidates: its own.
+        later: the day after it, if that has candidates: what is accepted there stands.
+        job: what becomes of them.
+    """
+
+    day: date
+    candidates: DayCandidates
+    later: _Settling | None
+    job: Future[Settled]
+
+    def ended(self) -> tuple[date, DayCandidates, Settled]:
+        """Wait for the end; what settling it took of the later day is let go."""
+        settled = self.job.result()
+        if self.later is not None:
+            self.later.candidates.forget_ids()
+            self.later = None
+        return self.day, self.candidates, settled
+
+
 class Settlement:
     """The outcome of a run, day by day; a context that ends once nothing is written any more.
 
@@ -115,20 +140,13 @@ class Settlement:
         Returns:
             The quantities of each touched day: as a whole, or where its usage has expired, what is new.
         """
-        later, later_day = None, None
         touched: list[TouchedDay] = []
         summing: list[Future[None]] = []
-        for day, candidates in self._looked_at(spool):
-            if not candidates.height:
-                continue
-            settled = self._settled(day, candidates, later if later_day == day + timedelta(days=1) else None)
+        for day, candidates, settled in self._settled_days(spool):
             is_new = self._count(day, candidates, settled)
             if is_new or settled.displaced.height:
                 touched.append(TouchedDay(day, candidates, settled.displaced))
                 summing.append(self._pool.submit(self._sum, touched[-1]))
-            if later is not None:
-                later.forget_ids()
-            later, later_day = candidates, day
         for job in summing:
             job.result()
         # What is summed can be rated while it is written.
@@ -137,8 +155,22 @@ class Settlement:
         self.estimated = sum(one.expected.estimated for one in touched)
         return [one.quantities for one in touched if one.quantities is not None]
 
+    def _settled_days(self, spool: Spool) -> Iterator[tuple[date, DayCandidates, Settled]]:
+        """What became of each day; while one is waited for, the next ones are settled."""
+        ahead: deque[_Settling] = deque()
+        last: _Settling | None = None
+        for day, candidates in self._looked_at(spool):
+            if candidates.height:
+                later = last if last is not None and last.day == day + timedelta(days=1) else None
+                last = _Settling(day, candidates, later, self._pool.submit(self._settled, day, candidates, later))
+                ahead.append(last)
+            if len(ahead) > self._options.threads:
+                yield ahead.popleft().ended()
+        while ahead:
+            yield ahead.popleft().ended()
+
     def _looked_at(self, spool: Spool) -> Iterator[tuple[date, DayCandidates]]:
-        """The candidates of each day; while one day is settled, the next ones are looked at."""
+        """The candidates of each day; while one is waited for, the next ones are looked at."""
         ahead: deque[tuple[date, Future[DayCandidates]]] = deque()
         for day in spool.days():
             ahead.append((day, self._pool.submit(DayCandidates, spool.take(day), self._counting)))
@@ -153,15 +185,19 @@ class Settlement:
         """Wait until all is written: new usage file -> the rows and sums that it must hold."""
         return {name: must for job in self._writing for name, must in job.result().items()}
 
-    def _settled(self, day: date, candidates: DayCandidates, later: DayCandidates | None) -> Settled:
+    def _settled(self, day: date, candidates: DayCandidates, later: _Settling | None) -> Settled:
         """Have the ledger settle what may meet anything; all others are accepted already."""
+        after = None
+        if later is not None and later.candidates.shares_ids(candidates):  # it hardly ever does
+            later.job.result()
+            after = later.candidates
         published = PublishedAround(self._parent, day)
         expired = self.expired.around(day, published.of_the_day)
         if expired is not None:
             candidates.open_all()
         candidates.open(published.ids())
-        if later is not None:
-            candidates.open(later.accepted_ids())
+        if after is not None:
+            candidates.open(after.accepted_ids())
         if not candidates.has_open and not published.has_aggregates:
             return Settled(pl.DataFrame(schema={"row": pl.Int64, "request_id": pl.String}))
         rows = as_candidates(candidates.opened())
@@ -171,7 +207,7 @@ class Settlement:
             day,
             rows,
             published.met_by(rows),
-            as_later(later.accepted_with(candidates.open_ids) if later is not None else ()),
+            as_later(after.accepted_with(candidates.open_ids) if after is not None else ()),
             replace=self._options.replace,
             covered=covered,
             expired=expired,

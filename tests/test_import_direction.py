@@ -35,6 +35,7 @@ ROOMS = [
     ["parts"],
     ["csv_rows"],
     ["cutting"],
+    ["tasks"],
     ["quantities", "ledger"],
     ["rate_csv", "rate_offers", "model_facts", "fx"],
     ["rate_sources"],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import json
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ from typing import Any
 import damage
 import polars as pl
 import pytest
-from nights import chat, costroll, rows_of, write_jsonl
+from nights import MINI, chat, costroll, rows_of, write_jsonl
 
-from etl import reading
+from etl import csv_rows, reading, tasks
+from etl.inputs import find
+from etl.reconciling.counts import read_counts
 
 SIZES = (1, 2, 7, 40, 3)
 
@@ -55,7 +59,8 @@ def test_read_together_or_one_by_one_each_file_has_the_same_fates_rejects_and_co
     assert files > 30
 
     together = costroll("run", tmp_path / "logs", "--warehouse", tmp_path / "together", "--json")
-    monkeypatch.setattr(reading, "SMALL_BYTES", 0)
+    for module in (reading, tasks):
+        monkeypatch.setattr(module, "SMALL_BYTES", 0)
     apart = costroll("run", tmp_path / "logs", "--warehouse", tmp_path / "apart", "--json")
 
     assert (together.code, apart.code) == (3, 3)
@@ -96,7 +101,7 @@ def test_a_damaged_file_among_them_is_refused_alone(tmp_path: Path) -> None:
     assert total == Decimal("0.00063")
 
 
-@pytest.mark.parametrize("size", [reading.SMALL_BYTES - 1, reading.SMALL_BYTES, reading.SMALL_BYTES + 1])
+@pytest.mark.parametrize("size", [tasks.SMALL_BYTES - 1, tasks.SMALL_BYTES, tasks.SMALL_BYTES + 1])
 def test_around_the_size_that_is_small_nothing_changes(tmp_path: Path, size: int) -> None:
     line = write_jsonl(tmp_path / "logs/a.jsonl", [chat("a")]).read_bytes()
     write_jsonl(tmp_path / "logs/b.jsonl", [chat("b")])
@@ -105,6 +110,33 @@ def test_around_the_size_that_is_small_nothing_changes(tmp_path: Path, size: int
     assert (tmp_path / "logs/a.jsonl").stat().st_size == size
     ran = costroll("run", tmp_path / "logs", "--warehouse", tmp_path / "w", "--json")
     assert (ran.code, ran.said["counts"]["accepted"], ran.said["counts"]["read"]) == (0, 2, 2)
+
+
+def test_a_small_file_that_unpacks_to_much_is_read_to_its_end_in_its_place(tmp_path: Path) -> None:
+    """14,000 lines of more than 5,000 bytes are three chunks of 30 MiB; (14,000 + 2) x 0.00021 USD."""
+    write_jsonl(tmp_path / "logs/a.jsonl", [chat("a")])
+    whole = "".join(json.dumps(chat(f"b{n}", padding=" " * 5_000)) + "\n" for n in range(14_000)).encode()
+    assert len(whole) > 2 * reading.UNPACKED_BYTES_MAX
+    (tmp_path / "logs/b.jsonl.gz").write_bytes(gzip.compress(whole, 1))
+    assert (tmp_path / "logs/b.jsonl.gz").stat().st_size < tasks.SMALL_BYTES
+    write_jsonl(tmp_path / "logs/c.jsonl", [chat("c")])
+    ran = costroll("run", tmp_path / "logs", "--warehouse", tmp_path / "w", "--json")
+    assert (ran.code, ran.said["counts"]["accepted"], ran.said["counts"]["read"]) == (0, 14_002, 14_002)
+    assert sum(row[0] for row in rows_of(tmp_path / "w", "rollups", "cost_usd")) == Decimal("2.94042")
+
+
+def test_rows_behind_what_a_thread_keeps_are_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CSV that has been read to its end may still have rows to be judged."""
+    monkeypatch.setattr(reading, "UNPACKED_BYTES_MAX", 1_000)
+    monkeypatch.setattr(csv_rows, "BATCH_ROWS", 10)
+    (tmp_path / "logs").mkdir()
+    for name in "abc":
+        rows = [f"2026-06-01T00:00:00Z,{name}{number},openai,{MINI},1000,100" for number in range(95)]
+        text = "\n".join(["occurred_at,request_id,provider,model,input_uncached_tokens,output_tokens", *rows])
+        (tmp_path / f"logs/{name}.csv").write_text(text + "\n")
+    ran = costroll("run", tmp_path / "logs", "--warehouse", tmp_path / "w", "--json")
+    assert (ran.code, ran.said["counts"]["accepted"], ran.said["counts"]["read"]) == (0, 285, 285)
+    assert [one["counts"]["read"] for one in told(ran.said["inputs"])] == [95, 95, 95]
 
 
 def test_sessions_among_them_keep_their_own_lines_before(tmp_path: Path) -> None:
@@ -118,3 +150,23 @@ def test_sessions_among_them_keep_their_own_lines_before(tmp_path: Path) -> None
     alone = costroll("run", golden, "--warehouse", tmp_path / "alone", "--json").said["counts"]["accepted"]
     ran = costroll("run", tmp_path / "logs", "--warehouse", tmp_path / "w", "--json")
     assert (alone, ran.said["counts"]["accepted"]) == (4, 2 * 4 + 1)
+
+
+def bucket(day: int, capability: str, model: str) -> str:
+    """A day of November 2025 in a usage export; 1763596800 is the 20th."""
+    start = 1763596800 + (day - 20) * 86_400
+    output = '"output_tokens":0,' if capability == "completions" else ""
+    counted = f'"input_tokens":5,{output}"num_model_requests":1,"model":"{model}"'
+    result = f'{{"object":"organization.usage.{capability}.result",{counted}}}'
+    return f'{{"object":"bucket","start_time":{start},"end_time":{start + 86_400},"results":[{result}]}}'
+
+
+def test_usage_exports_among_them_cover_each_their_own_days(tmp_path: Path) -> None:
+    """The days between are covered, too; those of the other file are not."""
+    write_jsonl(tmp_path / "a.jsonl", [bucket(day, "completions", "gpt-4.1") for day in (20, 22, 24)])
+    write_jsonl(tmp_path / "b.jsonl", [bucket(day, "embeddings", "text-embedding-3-small") for day in (21, 22)])
+    counts = read_counts(find([str(tmp_path)]).inputs, "openai")
+    assert counts.days_of == {
+        "gpt-4.1": {date(2025, 11, day) for day in (20, 21, 22, 23, 24)},
+        "text-embedding-3-small": {date(2025, 11, day) for day in (21, 22)},
+    }

@@ -82,9 +82,9 @@ def _days_of(frames: Sequence[pl.DataFrame]) -> dict[str | None, frozenset[date]
     spans: dict[int, set[date]] = defaultdict(set)
     models: dict[int, set[str | None]] = defaultdict(set)
     for frame in frames:
-        at = frame["input_index"][0]
-        spans[at].update(frame["day"])
-        models[at].update(frame["model"] if "model" in frame.columns else [None])
+        for (at,), rows in frame.group_by("input_index"):  # small files are read together
+            spans[at].update(rows["day"])
+            models[at].update(rows["model"] if "model" in rows.columns else [None])
     found: dict[str | None, frozenset[date]] = defaultdict(frozenset)
     for at, days in spans.items():
         first = min(days)

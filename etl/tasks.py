@@ -1,0 +1,134 @@
+"""The work on one input: pieces that are read each by itself, in whatever thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from etl.csv_rows import CsvRead
+from etl.cutting import csv_reads, joined, opened
+from etl.decoding import Reading
+from etl.documents import by_first_line, pieces, place_of
+from etl.estimates.records import only_record
+from etl.framing import Chunk, Content
+from etl.json_lines import JsonLinesReader
+from etl.json_values import Json, decode
+from etl.lines import Lines
+from etl.parts import Origin, Part, part_of
+from etl.raw_rows import ChunkRead, Raw, raw_frame, take_value
+from etl.shapes import Shape
+from etl.unknown_keys import look_at_table, look_at_value
+
+# Up to so many bytes, the lines of an input are read with those of others.
+SMALL_BYTES = 1 << 20
+
+ReaderOfThread = Callable[[], JsonLinesReader]
+# A piece of work: what comes of a stretch of an input.
+Task = Callable[[ReaderOfThread], Part]
+
+
+@dataclass
+class LineTask:
+    """A stretch of JSON lines.
+
+    Attributes:
+        chunk: the lines.
+        input_index: of their input.
+        reading: how to read.
+        shapes: those met so far in the input, which its stretches share.
+        is_small_whole: these are all lines of a small input, which may be read together with others.
+    """
+
+    chunk: Chunk
+    input_index: int
+    reading: Reading
+    shapes: list[Shape] = field(default_factory=list)
+    is_small_whole: bool = False
+
+    def __call__(self, reader: ReaderOfThread) -> Part:
+        """Read them by themselves."""
+        chunk = self.chunk
+        read = reader().read(chunk, self.shapes)
+        if chunk.is_overlong:
+            place = (chunk.offset, chunk.content_length, chunk.sha256 or "")
+            return part_of(read, self.reading, Origin(self.input_index, "json", lambda _: iter([place])))
+        lines = cache(lambda: read.own_lines or Lines(chunk))
+        return part_of(
+            read,
+            self.reading,
+            Origin(
+                self.input_index,
+                "json",
+                lambda numbers: lines().places(numbers),
+                lambda number: only_record(lines().content(number - chunk.first_line)),
+            ),
+        )
+
+
+def tasks_of(content: Content, index: int, reading: Reading) -> Iterator[Task]:
+    """Cut an input into pieces of work, in order.
+
+    Raises:
+        InputRefused: it cannot be read, or not to its end.
+    """
+    found = opened(content)
+    if found.kind == "document":
+        yield _document_task(joined(found.head, found.rest), found.start, reading, index)
+    elif found.kind == "json_lines":
+        shapes: list[Shape] = []
+        for chunk in content.chunks(found.head, found.rest, found.start):
+            is_whole = content.sha256 != "" and chunk.first_line == 1  # the hash is there when all has been read
+            is_small = len(chunk.data) <= SMALL_BYTES and not chunk.is_overlong
+            # Who estimates looks at single lines again.
+            yield LineTask(chunk, index, reading, shapes, is_whole and is_small and reading.vocabularies is None)
+    else:
+        for read in csv_reads(content, found, reading.only):
+            yield _csv_task(read, reading, index)
+
+
+def _csv_task(read: CsvRead, reading: Reading, index: int) -> Task:
+    def places(numbers: Sequence[int]) -> Iterator[tuple[int, int, str]]:
+        for number in numbers:
+            line = read.lines[number]
+            yield line.place()
+
+    def task(_: ReaderOfThread) -> Part:
+        for raw in read.raws:
+            read.unknown_keys += look_at_table(raw.frame, raw.shape.source)
+        return part_of(read, reading, Origin(index, "csv", places))
+
+    return task
+
+
+def _document_task(text: str, start: int, reading: Reading, index: int) -> Task:
+    found = list(pieces(text, start))
+
+    def task(_: ReaderOfThread) -> Part:
+        read = ChunkRead()
+        rows: dict[Shape, list[dict[str, Any]]] = {}
+        by_line = by_first_line(found)
+        for piece in found:
+            try:
+                value = decode(piece.text)
+            except ValueError:
+                read.decided.append((piece.line_number, "rejected", "invalid_json"))
+            except RecursionError:
+                read.decided.append((piece.line_number, "rejected", "too_deep"))
+            else:
+                take_value(value, piece.lines(), reading.only, read, rows)
+                look_at_value(value, piece.line_number, reading.only, read.unknown_keys)
+        read.raws += [Raw(shape, raw_frame(own)) for shape, own in rows.items() if own]
+
+        def places(numbers: Sequence[int]) -> Iterator[tuple[int, int, str]]:
+            lines = Lines(Chunk(text.encode(), 1, start, 0))
+            return (place_of(number, by_line, lines) for number in numbers)
+
+        def record_on(number: int) -> Json | None:
+            begin_there = by_line[number]
+            return only_record(begin_there[0].text.encode()) if len(begin_there) == 1 else None
+
+        return part_of(read, reading, Origin(index, "json", places, record_on))
+
+    return task
