@@ -5,7 +5,6 @@ Each step is a run of its own; the published rollups do not depend on how inputs
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -68,12 +67,8 @@ def _sizes(inputs: Sequence[Input], root: Path, options: Options) -> dict[str, i
     history = History(read_inputs_table(Warehouse(root).current()), options)
     sizes = {}
     for source in inputs:
-        try:
-            status = os.stat(source.path) if source.path else None
-        except OSError:
-            status = None
-        is_known = status and source.path and not options.rehash and history.passes_over(source.path, status)
-        sizes[source.name] = 0 if status is None or is_known else status.st_size
+        is_known = source.place and source.status and history.passes_over(source.place, source.status)
+        sizes[source.name] = 0 if is_known and not options.rehash else source.size
     return sizes
 
 

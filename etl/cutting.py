@@ -61,6 +61,8 @@ def opened(content: Content) -> Opened:
 
 def _kind(head: bytes) -> str:
     """Whether content is JSON lines, one JSON document over several lines, or CSV."""
+    if _begins_with_lines(head):
+        return "json_lines"
     if head.lstrip()[:1] not in (b"{", b"["):
         # A JSON log may begin with a damaged line; a CSV header is never followed by JSON objects.
         return "json_lines" if any(_is_object(line) for line in islice(_lines(head), 1, None)) else "csv"
@@ -80,6 +82,13 @@ def _kind(head: bytes) -> str:
         is_document = (is_opened and any(is_element)) or (len(head) < HEAD_BYTES and _is_json(head))
         return "document" if is_document else "json_lines"
     return "json_lines" if len(lines) == 1 else "document"
+
+
+def _begins_with_lines(head: bytes) -> bool:
+    """Whether an object stands on the first line, and another begins on the second: most inputs are known by that."""
+    end = head.find(b"\n")
+    begin = head[:1] == head[end + 1 : end + 2] == b"{"
+    return end > 0 and begin and b"\r" not in head[: end - 1] and _is_json(head[:end])
 
 
 def _lines(head: bytes) -> Iterator[bytes]:

@@ -7,14 +7,12 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import polars as pl
 
 from etl import __version__
-from etl.framing import readable
-from etl.inputs import place_of
 from etl.run_report import Options
 
 _DIGITS = re.compile(r"\d+")
@@ -88,17 +86,17 @@ class History:
             if reading.rejected + reading.conflict:
                 self._set_aside.add(reading.content_bytes)
 
-    def passes_over(self, path: Path, status: os.stat_result) -> tuple[str, str | None] | None:
+    def passes_over(self, place: str, status: os.stat_result) -> tuple[str, str | None] | None:
         """Why a file that is as it was need not be opened, and the code it was refused with, if it was."""
-        same = [reading for reading in self._by_path.get(place_of(path), ()) if reading.is_of(status)]
+        same = [reading for reading in self._by_path.get(place, ()) if reading.is_of(status)]
         if any(reading.input_sha256 and self.was_read(reading.input_sha256) for reading in same):
             return "unchanged since it was read", None
         refused = [reading.refusal for reading in same if reading.refusal and self._is_same_way(reading)]
         return (f"unchanged since it was refused: {refused[-1]}", refused[-1]) if refused else None
 
-    def was_no_file(self, path: Path) -> bool:
+    def was_no_file(self, place: str) -> bool:
         """Whether an earlier run told already that a name in a folder leads to no file."""
-        return any(reading.refusal == "not_a_file" for reading in self._by_path.get(readable(path), ()))
+        return any(reading.refusal == "not_a_file" for reading in self._by_path.get(place, ()))
 
     def was_read(self, sha256: str) -> bool:
         """Whether an earlier reading of the same content would come out the same."""
@@ -113,13 +111,13 @@ class History:
     def _is_same_way(self, reading: Reading) -> bool:
         return (reading.options_hash, reading.tool_version) == (self._hash, __version__)
 
-    def marks(self, path: Path | None, status: os.stat_result | None) -> frozenset[int]:
+    def marks(self, place: str | None, status: os.stat_result | None) -> frozenset[int]:
         """The lengths at which to hash an input's content, to see which earlier content it continues."""
-        own = [*self._by_path.get(place_of(path), ())] if path else []
+        own = [*self._by_path.get(place, ())] if place else []
         own += self._by_inode.get((status.st_dev, status.st_ino), ()) if status else ()
         return frozenset({reading.content_bytes for reading in own if reading.is_counted} | self._set_aside) - {0}
 
-    def continued(self, prefixes: Mapping[int, str], sha256: str, path: Path | None) -> list[Reading]:
+    def continued(self, prefixes: Mapping[int, str], sha256: str, place: str | None) -> list[Reading]:
         """The earlier readings of contents that are no longer there and that this content begins with.
 
         A file elsewhere that merely begins the same, and still does, has a life of its own.
@@ -127,13 +125,12 @@ class History:
         Args:
             prefixes: length -> SHA-256 of what stands before it.
             sha256: of the whole content; not an earlier one.
-            path: of the file, if it is one.
+            place: of the file, if it is one.
         """
         found = [
             reading for prefix in prefixes.values() if prefix != sha256 for reading in self._by_sha256.get(prefix, ())
         ]
-        own = path and place_of(path)
-        return [reading for reading in found if reading.path == own or not _is_there(reading)]
+        return [reading for reading in found if reading.path == place or not _is_there(reading)]
 
     def other_account(self, sha256: str, continued: list[Reading]) -> str | None:
         """The text of the refusal where records of this content count under another `--account` already."""
@@ -143,9 +140,9 @@ class History:
                 return f"was read with {was} before, and its records count there; read it the same way again"
         return None
 
-    def predecessor(self, path: Path) -> tuple[str, int] | None:
+    def predecessor(self, place: str) -> tuple[str, int] | None:
         """The latest input with records in the same place under the same name, digits aside: its name and records."""
-        held = self._held_by_pattern.get(_pattern(place_of(path)))
+        held = self._held_by_pattern.get(_pattern(place))
         return (held.input_name, held.read) if held else None
 
     @cached_property

@@ -29,25 +29,13 @@ class Found:
         inputs: the files to read.
         refused: those refused at sight: name, code and text.
         other_files: how many files of other kinds the folders held.
-        met: of the refused, the path of each that is no file and was met in a folder: nobody named it.
+        met: of the refused, the place of each that is no file and was met in a folder: nobody named it.
     """
 
     inputs: list[Input] = field(default_factory=list)
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     other_files: int = 0
-    met: dict[str, Path] = field(default_factory=dict)
-
-
-@lru_cache(maxsize=1 << 16)
-def resolved(path: Path) -> str:
-    """As `os.path.realpath`, looked up once in a run; the folder of many files is resolved once."""
-    return os.path.realpath(path) if os.path.islink(path) else _in_its_folder(path)
-
-
-@lru_cache(maxsize=1 << 16)
-def place_of(path: Path) -> str:
-    """A file's resolved path as the table `inputs` has it."""
-    return readable(resolved(path))
+    met: dict[str, str] = field(default_factory=dict)
 
 
 def _in_its_folder(path: Path) -> str:
@@ -68,9 +56,7 @@ def find(paths: Sequence[str]) -> Found:
     Raises:
         UsageError: no path names anything.
     """
-    place_of.cache_clear()  # links may lead elsewhere than at the last run
-    resolved.cache_clear()
-    _resolved_folder.cache_clear()
+    _resolved_folder.cache_clear()  # links may lead elsewhere than at the last run
     found = Found()
     seen: dict[str, Input] = {}
     for path in paths:
@@ -110,14 +96,15 @@ def _take(path: Path, found: Found, seen: dict[str, Input], *, is_met: bool = Fa
         _refuse(path, "not_a_file", "is a device, FIFO or socket; give files, folders or -", found, is_met)
     else:
         # A file that is met under several names has the first of them by the alphabet, not by the order of arguments.
-        place, one = resolved(path), Input(readable(path), path, status=status)
+        place = os.path.realpath(path) if os.path.islink(path) else _in_its_folder(path)
+        one = Input(readable(path), path, status=status, place=readable(place))
         seen[place] = min(seen.get(place, one), one, key=lambda source: source.name)
 
 
 def _refuse(path: Path, code: str, text: str, found: Found, is_met: bool) -> None:
     found.refused.append((readable(path), code, text))
     if is_met and code == "not_a_file":
-        found.met[readable(path)] = Path(_in_its_folder(path))
+        found.met[readable(path)] = readable(_in_its_folder(path))
 
 
 def _files(folder: Path, found: Found) -> Iterator[Path]:

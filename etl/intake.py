@@ -9,9 +9,9 @@ from dataclasses import replace
 import polars as pl
 
 from etl.decoding import Reading
-from etl.framing import Content, Input, readable
+from etl.framing import Content, Input
 from etl.history import History
-from etl.inputs import Found, place_of
+from etl.inputs import Found
 from etl.parts import Part
 from etl.reading import End, read_inputs
 from etl.run_report import InputReport, Options
@@ -55,15 +55,15 @@ class Intake:
     def note(self, found: Found) -> None:
         """Take what was refused at sight into the reports; what is no file and was met in a folder is told once."""
         for name, code, text in found.refused:
-            path = found.met.get(name)
-            if path and not self._options.rehash and self._history.was_no_file(path):
+            place = found.met.get(name)
+            if place and not self._options.rehash and self._history.was_no_file(place):
                 skipped = f"unchanged since it was refused: {code}"
-                self.passed.append(InputReport(name, path, skipped=skipped, known_refusal=code))
+                self.passed.append(InputReport(name, None, place, skipped=skipped, known_refusal=code))
                 continue
-            report = InputReport(name, path, refusal=(code, text))
+            report = InputReport(name, None, place, refusal=(code, text))
             self._refused.append(report)
-            if path:
-                report.facts = {"stored_bytes": 0, "content_bytes": 0, "lines": 0, "path": readable(path)}
+            if place:
+                report.facts = {"stored_bytes": 0, "content_bytes": 0, "lines": 0, "path": place}
                 self._new.append(report)
 
     def take(
@@ -97,20 +97,21 @@ class Intake:
 
     def _wanted(self, source: Input) -> Input | None:
         """The input as it is to be read, or None where it is passed over."""
-        if source.path is not None and source.status is not None and not self._options.rehash:
-            known = self._history.passes_over(source.path, source.status)
-            if known:
-                self.passed.append(InputReport(source.name, source.path, skipped=known[0], known_refusal=known[1]))
-                return None
-        return self._marked(source)
+        if source.place is None or source.status is None or self._options.rehash:
+            return self._marked(source)
+        if (known := self._history.passes_over(source.place, source.status)) is None:
+            return self._marked(source)
+        why, code = known
+        self.passed.append(InputReport(source.name, source.path, source.place, skipped=why, known_refusal=code))
+        return None
 
     def _marked(self, source: Input) -> Input:
-        marks = self._history.marks(source.path, source.status)
+        marks = self._history.marks(source.place, source.status)
         return replace(source, marks=marks) if marks else source
 
     def _read_all(self, wanted: Sequence[Input], reading: Reading, on_done: Callable[[int], None]) -> None:
         first = len(self.read)
-        self.read += [InputReport(source.name, source.path) for source in wanted]
+        self.read += [InputReport(source.name, source.path, source.place) for source in wanted]
         limit = self._options.content_bytes_max
         for item in read_inputs(wanted, reading, self._options.threads, limit, first):
             report = self.read[item.input_index]
@@ -123,8 +124,10 @@ class Intake:
                 on_done(self._done)
 
     def _take_part(self, part: Part, report: InputReport) -> None:
-        report.counts.read += part.candidate_rows + sum(part.reasons.values())
-        report.reasons += part.reasons
+        report.counts.read += part.candidate_rows
+        if part.reasons:
+            report.counts.read += sum(part.reasons.values())
+            report.reasons += part.reasons
         report.facts["blank_lines"] = report.facts.get("blank_lines", 0) + part.blank_lines
         report.facts["formats"] = report.facts.get("formats", set()) | part.formats
         if part.rejects.height:
@@ -140,12 +143,12 @@ class Intake:
             "stored_bytes": content.stored_bytes,
             "content_bytes": content.content_bytes,
             "lines": content.lines,
-            "path": place_of(report.path) if report.path else None,
+            "path": report.place,
             "device": status.st_dev if status else None,
             "inode": status.st_ino if status else None,
             "modified_ns": status.st_mtime_ns if status else None,
         }
-        if report.path and status and not self._history.passes_over(report.path, status):
+        if report.place and status and not self._history.passes_over(report.place, status):
             self._new.append(report)
         if end.refusal:
             report.refusal = (end.refusal.code, end.refusal.text)
@@ -153,8 +156,8 @@ class Intake:
             self._identify(content, report)
         # A page of buckets in which nothing was used is as empty as a file without a byte.
         held = report.counts.read - report.reasons["excluded", "empty_bucket"]
-        if report.path and held == 0 and (report.refusal is None or report.refusal[0] == "empty_file"):
-            report.held_before = self._history.predecessor(report.path)
+        if report.place and held == 0 and (report.refusal is None or report.refusal[0] == "empty_file"):
+            report.held_before = self._history.predecessor(report.place)
 
     def _identify(self, content: Content, report: InputReport) -> None:
         """Say whether the content was counted before, or continues one that was."""
@@ -165,7 +168,7 @@ class Intake:
         elif self._history.was_read(content.sha256):
             report.skipped = "its content was read before"
         else:
-            continued = self._history.continued(content.prefixes, content.sha256, report.path)
+            continued = self._history.continued(content.prefixes, content.sha256, report.place)
             report.continues = tuple(sorted({one.input_sha256 for one in continued if one.input_sha256}))
             if text := self._history.other_account(content.sha256, continued):
                 report.refusal = ("account_changed", text)

@@ -70,6 +70,8 @@ class InputReport:
     """What became of one input.
 
     Attributes:
+        path: of the file to open; None for standard input, and for what was refused at sight.
+        place: of the file, as the table `inputs` has it.
         refusal: code and text, if the input was refused as a whole.
         skipped: why its records were not counted again, if so.
         known_refusal: the code with which an earlier run refused it, if it is still as it was then.
@@ -84,6 +86,7 @@ class InputReport:
 
     name: str
     path: Path | None
+    place: str | None = None
     counts: Counts = field(default_factory=Counts)
     refusal: tuple[str, str] | None = None
     skipped: str | None = None
