@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -53,12 +54,13 @@ class ChunkQuery:
             duckdb.Error: without `ignore_errors`, at the first line that is not sound.
         """
         # Every name in this text is a path from a source's declaration; the data comes by the file system alone.
-        query = (
-            f"SELECT {wanted.outputs} FROM read_json('{self._memory.offer(data)}', format='newline_delimited', "  # noqa: S608
-            f"compression='none', columns={wanted.columns}, ignore_errors={ignore_errors}, "
-            f"maximum_object_size={_OBJECT_BYTES_MAX})"
-        )
-        frame = pl.from_arrow(self._connection.sql(query).to_arrow_table())
+        with self._memory.showing(data) as name:
+            query = (
+                f"SELECT {wanted.outputs} FROM read_json('{name}', format='newline_delimited', "  # noqa: S608
+                f"compression='none', columns={wanted.columns}, ignore_errors={ignore_errors}, "
+                f"maximum_object_size={_OBJECT_BYTES_MAX})"
+            )
+            frame = pl.from_arrow(self._connection.sql(query).to_arrow_table())
         assert isinstance(frame, pl.DataFrame)
         return frame
 
@@ -73,13 +75,14 @@ class ChunkQuery:
         Raises:
             duckdb.Error: the data cannot be read at all.
         """
-        query = (
-            "SELECT row FROM (SELECT row_number() OVER () - 1 AS row, "  # noqa: S608
-            f"json_extract(json, [{wanted.places}])::VARCHAR[] AS found "
-            f"FROM read_ndjson_objects('{self._memory.offer(data)}', compression='none', ignore_errors=true, "
-            f"maximum_object_size={_OBJECT_BYTES_MAX})) WHERE {wanted.is_odd}"
-        )
-        return [row for (row,) in self._connection.sql(query).fetchall()]
+        with self._memory.showing(data) as name:
+            query = (
+                "SELECT row FROM (SELECT row_number() OVER () - 1 AS row, "  # noqa: S608
+                f"json_extract(json, [{wanted.places}])::VARCHAR[] AS found "
+                f"FROM read_ndjson_objects('{name}', compression='none', ignore_errors=true, "
+                f"maximum_object_size={_OBJECT_BYTES_MAX})) WHERE {wanted.is_odd}"
+            )
+            return [row for (row,) in self._connection.sql(query).fetchall()]
 
     def is_json(self, text: str) -> bool:
         """Whether a text is one JSON value, however deep; a trailing comma passes."""
@@ -206,11 +209,15 @@ class _ChunkFiles(AbstractFileSystem):  # type: ignore[misc]
         self._data = b""
         self._count = 0
 
-    def offer(self, data: bytes) -> str:
-        """Put the next chunk behind a name of its own, as DuckDB may remember what a name held."""
+    @contextmanager
+    def showing(self, data: bytes) -> Iterator[str]:
+        """Put a chunk behind a name of its own, as DuckDB may remember what a name held; it is not kept any longer."""
         self._data = data
         self._count += 1
-        return f"chunk://{self._count}.jsonl"
+        try:
+            yield f"chunk://{self._count}.jsonl"
+        finally:
+            self._data = b""
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
         return _ChunkFile(self._data)
@@ -220,7 +227,7 @@ class _ChunkFiles(AbstractFileSystem):  # type: ignore[misc]
         return {"name": path, "size": len(self._data), "type": "file"}
 
     def exists(self, path: str, **_: Any) -> bool:
-        """The chunk on offer is there."""
+        """The chunk that is shown is there."""
         return True
 
     def isfile(self, path: str) -> bool:

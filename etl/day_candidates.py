@@ -61,7 +61,7 @@ class DayCandidates:
 
     def open(self, ids: Hashes) -> None:
         """Have the ledger look at those with one of these ids, too: they may be counted already."""
-        if len(ids) and has_repeats(np.concatenate((self.ids[~self._is_open], ids))):
+        if len(ids) and len(repeats(np.concatenate((self.ids[~self._is_open], ids)))):
             self._is_open |= is_among(self.ids, ids)
             self._is_accepted = ~self._is_open
 
@@ -90,9 +90,10 @@ class DayCandidates:
         return bool(self._is_open.any())
 
     def accept(self, settled: pl.DataFrame) -> None:
-        """Take what the ledger accepted of them: `row` and `request_id`, which may have got an occurrence number."""
+        """Take what the ledger accepted of them: `row`, `is_fingerprint`, and `request_id` with a number for these."""
         self._is_accepted[settled["row"].to_numpy()] = True
-        self._new_ids = settled.select("row", "request_id").sort("row")
+        if settled["is_fingerprint"].any():
+            self._new_ids = settled.filter("is_fingerprint").select("row", "request_id").sort("row")
 
     def accepted(self) -> Iterator[pl.DataFrame]:
         """The accepted rows, piece by piece, with `input_rank`; columns that hold nothing may be missing."""
@@ -203,15 +204,17 @@ def is_among(ids: Hashes, others: Hashes) -> Mask:
     return pl.Series(ids).is_in(pl.Series(others).implode()).to_numpy()
 
 
-def has_repeats(ids: Hashes) -> bool:
-    """Whether any hash is met more than once: sorting them is the quickest way to know."""
+def repeats(ids: Hashes) -> Hashes:
+    """The hashes that are met more than once: sorting them is the quickest way to know."""
     ordered = np.sort(ids)
-    return bool((ordered[1:] == ordered[:-1]).any())
+    found: Hashes = ordered[1:][ordered[1:] == ordered[:-1]]
+    return found
 
 
 def is_repeated(ids: Hashes) -> Mask:
     """Which hashes are met more than once."""
-    return pl.Series(ids).is_duplicated().to_numpy() if has_repeats(ids) else np.zeros(len(ids), np.bool_)
+    found = repeats(ids)
+    return is_among(ids, found) if len(found) else np.zeros(len(ids), np.bool_)
 
 
 def _places(head: pl.DataFrame) -> pl.Series:

@@ -82,32 +82,34 @@ def find(paths: Sequence[str]) -> Found:
     return found
 
 
-def _take(path: Path, found: Found, seen: dict[str, Input], *, is_met: bool = False) -> None:
+def _take(path: Path, found: Found, seen: dict[str, Input], met: os.DirEntry[str] | None = None) -> None:
+    """Take a path that was named, or that was met in a folder."""
     try:
-        status = path.stat()
+        status = path.stat() if met is None else met.stat()
     except OSError as error:
         code = "not_a_file" if path.is_symlink() else "unreadable"
-        _refuse(path, code, f"cannot be read: {error.strerror}", found, is_met)
+        _refuse(path, code, f"cannot be read: {error.strerror}", found, met)
         return
     if stat.S_ISDIR(status.st_mode):
-        for file in _files(path, found):
-            _take(file, found, seen, is_met=True)
+        for entry in _files(path, found):
+            _take(Path(entry.path), found, seen, entry)
     elif not stat.S_ISREG(status.st_mode):
-        _refuse(path, "not_a_file", "is a device, FIFO or socket; give files, folders or -", found, is_met)
+        _refuse(path, "not_a_file", "is a device, FIFO or socket; give files, folders or -", found, met)
     else:
         # A file that is met under several names has the first of them by the alphabet, not by the order of arguments.
-        place = os.path.realpath(path) if os.path.islink(path) else _in_its_folder(path)
+        is_link = os.path.islink(path) if met is None else met.is_symlink()
+        place = os.path.realpath(path) if is_link else _in_its_folder(path)
         one = Input(readable(path), path, status=status, place=readable(place))
         seen[place] = min(seen.get(place, one), one, key=lambda source: source.name)
 
 
-def _refuse(path: Path, code: str, text: str, found: Found, is_met: bool) -> None:
+def _refuse(path: Path, code: str, text: str, found: Found, met: os.DirEntry[str] | None) -> None:
     found.refused.append((readable(path), code, text))
-    if is_met and code == "not_a_file":
+    if met is not None and code == "not_a_file":
         found.met[readable(path)] = readable(_in_its_folder(path))
 
 
-def _files(folder: Path, found: Found) -> Iterator[Path]:
+def _files(folder: Path, found: Found) -> Iterator[os.DirEntry[str]]:
     """The folder's files by name, folders below it included; links to folders are not followed."""
     if (folder / "current").is_symlink() and (folder / "snapshots").is_dir():
         return
@@ -126,7 +128,7 @@ def _files(folder: Path, found: Found) -> Iterator[Path]:
         ):  # unlike entry.is_dir(), it does not raise where links run in a circle
             found.other_files += 1
         elif _is_log(entry.name):
-            yield Path(entry.path)
+            yield entry
         else:
             found.other_files += 1
 

@@ -120,8 +120,9 @@ class JsonLinesReader:
             is_suspect |= trailing_commas([lines.content(index).strip(WHITE_SPACE) for index in range(len(lines))])
         frame = None
         if plan:
-            data = blanked(chunk.data, lines, np.flatnonzero(is_suspect))
-            frame = self._narrowed(data, lines, plan, is_blank, is_suspect)
+            others = blanked(chunk.data, lines, np.flatnonzero(is_suspect))
+            frame = self._narrowed(others, lines, plan, is_blank, is_suspect)
+            del others  # as large as the chunk
         self._wary_of = self._shapes if is_suspect.any() else None
         if frame is None or plan is None:
             read = ChunkRead()

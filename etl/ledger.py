@@ -127,7 +127,7 @@ def _settle_requests(
     """First against what is counted already, then within the run: a repeat is measured against what stands."""
     fates, fuller = [], []
     for counted in (published.select(*LATER, is_same_day=pl.col("day") == day), settled_later):
-        if _are_disjoint(candidates["request_id"], counted["request_id"]):
+        if counted.is_empty() or _are_disjoint(candidates["request_id"], counted["request_id"]):
             continue
         if "is_same_day" not in counted.columns:
             counted = counted.with_columns(is_same_day=pl.lit(False))

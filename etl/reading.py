@@ -17,13 +17,13 @@ from etl.carrying import Carrier
 from etl.decoding import Reading
 from etl.errors import InputRefused
 from etl.estimates.streams import OpenStreams
-from etl.framing import Content, Input
+from etl.framing import CHUNK_BYTES, Content, Input
 from etl.json_lines import JsonLinesReader
 from etl.parts import Part, estimates_part, parts_together
 from etl.tasks import SMALL_BYTES, LineTask, Task, tasks_of
 
 # So many small inputs are read at once: enough that what each call costs counts for little.
-GATHERED_BYTES, GATHERED_MAX = 24 << 20, 512
+GATHERED_BYTES, GATHERED_MAX = CHUNK_BYTES, 1024
 # A thread that reads small inputs keeps what comes of them; of one that decompresses to more than this, the rest is
 # read as that of a large one is.
 UNPACKED_BYTES_MAX = 32 << 20

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -285,14 +286,15 @@ class Settlement:
         """Accepted rows in the types of USAGE, but that texts may be categories and empty columns are missing."""
         estimated = rows["is_estimated"].fill_null(False) if "is_estimated" in rows.columns else pl.lit(False)
         return restored(rows).with_columns(
-            input_sha256=self._sha256_of(rows["input_rank"]),
+            input_sha256=self._sha256s.gather(rows["input_rank"]),
             accepted_snapshot=pl.lit(self._builder.number, pl.Int64),
             is_estimated=estimated,
         )
 
-    def _sha256_of(self, ranks: pl.Series) -> pl.Series:
-        hashes = pl.Series(self._counting.sha256, dtype=pl.String).cast(pl.Categorical)
-        return hashes.gather(ranks)
+    @cached_property
+    def _sha256s(self) -> pl.Series:
+        """The hashes of the inputs that count, by rank."""
+        return pl.Series(self._counting.sha256, dtype=pl.String).cast(pl.Categorical)
 
     def _quantities(self, day: date, rows: pl.DataFrame) -> pl.DataFrame:
         used = rows.select(name for name in USED_COLUMNS if name in rows.columns)
