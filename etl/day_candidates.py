@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,7 +147,7 @@ class DayCandidates:
 
     def _loaded(self, columns: Sequence[str] | None = None) -> Iterator[tuple[pl.DataFrame, int]]:
         for piece, end in zip(self._pieces, self._ends.tolist(), strict=True):
-            rows = _placed(self._counting(piece.load(columns)))
+            rows = self._counting(piece.load(columns))
             yield rows, end - rows.height
 
     def _counting(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -156,22 +157,26 @@ class DayCandidates:
         return ranked if (ranks >= 0).all() else ranked.filter(ranks >= 0)
 
     def _look(self, piece: Piece) -> _Look:
-        head = _placed(self._counting(piece.load(_LOOKED_AT)))
+        head = self._counting(piece.load(_LOOKED_AT))
         if not head.height:
-            return _Look(piece, 0, np.zeros(0, np.uint64), np.zeros(0, np.bool_), (0, 0), 0)
+            return _Look(piece, 0, np.zeros(0, np.uint64), np.zeros(0, np.bool_), None, 0)
         places = _places(head)
+        span = (places[0], places[-1]) if places.is_sorted() else None
         ids = head["request_id"].hash().to_numpy()
         inputs = head["input_index"]
         whose = int(inputs[0]) if inputs.min() == inputs.max() else inputs.to_numpy()
-        return _Look(piece, head.height, ids, _needs_ledger(head), (places[0], places[-1]), whose)
+        return _Look(piece, head.height, ids, _needs_ledger(head), span, whose)
 
     def _in_order(self, looks: list[_Look]) -> list[_Look]:
         """The pieces one after the other; where they overlap, as small files do that were read together, as one."""
-        ordered = sorted(looks, key=lambda look: look.span)
-        if all(one.span[1] < two.span[0] for one, two in pairwise(ordered)):
-            return ordered
-        together = pl.concat([look.piece.load() for look in looks], how="diagonal_relaxed")
-        return [self._look(Piece(_placed(self._counting(together))))]  # so that it is sorted once
+        spans = [(look.span, look) for look in looks if look.span is not None]
+        if len(spans) == len(looks):
+            spans.sort(key=itemgetter(0))
+            if all(one[1] < two[0] for (one, _), (two, _) in pairwise(spans)):
+                return [look for _, look in spans]
+        together = self._counting(pl.concat([look.piece.load() for look in looks], how="diagonal_relaxed"))
+        order = np.argsort(_places(together).to_numpy(), kind="stable")  # a line may hold several records
+        return [self._look(Piece(together[order]))]
 
 
 class _Look(NamedTuple):
@@ -182,7 +187,7 @@ class _Look(NamedTuple):
         height: how many.
         ids: the hashes of their ids.
         needs_ledger: which of them have to be looked at in any case.
-        span: the places of the first and the last.
+        span: the places of the first and the last; None where they do not stand in the order of places.
         input_index: of all, or of each.
     """
 
@@ -190,13 +195,8 @@ class _Look(NamedTuple):
     height: int
     ids: Hashes
     needs_ledger: Mask
-    span: tuple[int, int]
+    span: tuple[int, int] | None
     input_index: int | npt.NDArray[np.integer[Any]]
-
-
-def _placed(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows by input and line; most come that way, and then looking is cheaper than sorting."""
-    return rows if _places(rows).is_sorted() else rows.sort("input_rank", "line_number", maintain_order=True)
 
 
 def is_among(ids: Hashes, others: Hashes) -> Mask:

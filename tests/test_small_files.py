@@ -139,6 +139,17 @@ def test_rows_behind_what_a_thread_keeps_are_read_too(tmp_path: Path, monkeypatc
     assert [one["counts"]["read"] for one in told(ran.said["inputs"])] == [95, 95, 95]
 
 
+def test_records_on_one_line_keep_their_order_among_other_files(tmp_path: Path) -> None:
+    """Each document has 500 records on its one line; the two files are put in order as a whole."""
+    (tmp_path / "logs").mkdir()
+    for name in "ab":
+        records = [chat(f"{name}{number:03}") for number in range(500)]
+        (tmp_path / f"logs/{name}.json").write_text(json.dumps(records))
+    assert costroll("run", tmp_path / "logs", "--warehouse", tmp_path / "w").code == 0
+    ids = whole(tmp_path / "w", "usage")["request_id"].to_list()
+    assert sorted([ids[:500], ids[500:]]) == [[f"{name}{number:03}" for number in range(500)] for name in "ab"]
+
+
 def test_sessions_among_them_keep_their_own_lines_before(tmp_path: Path) -> None:
     """What a line takes over comes from the lines before it in its own file, never from its neighbour's."""
     golden = Path(__file__).parent / "golden/codex_cumulative_counters/logs"
