@@ -176,7 +176,7 @@ class DayCandidates:
                 return [look for _, look in spans]
         together = self._counting(pl.concat([look.piece.load() for look in looks], how="diagonal_relaxed"))
         order = np.argsort(_places(together).to_numpy(), kind="stable")  # a line may hold several records
-        return [self._look(Piece(together[order]))]
+        return [self._look(looks[0].piece.replaced(together[order]))]
 
 
 class _Look(NamedTuple):

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from etl.carrying import Carrier
 from etl.decoding import Reading
@@ -24,9 +25,6 @@ from etl.tasks import SMALL_BYTES, LineTask, Task, tasks_of
 
 # So many small inputs are read at once: enough that what each call costs counts for little.
 GATHERED_BYTES, GATHERED_MAX = CHUNK_BYTES, 1024
-# A thread that reads small inputs keeps what comes of them; of one that decompresses to more than this, the rest is
-# read as that of a large one is.
-UNPACKED_BYTES_MAX = 32 << 20
 
 
 @dataclass
@@ -44,6 +42,17 @@ class _Unfinished:
 
     end: End
     tasks: Iterator[Task]
+
+
+class _Opened(NamedTuple):
+    """A small input that is open, or was: the work on it, and what is left to cut of one that is larger than it looked.
+
+    The lines of a small one are a single task.
+    """
+
+    end: End
+    tasks: Sequence[Task]
+    rest: Iterator[Task] | None
 
 
 _Results = Sequence[Part | End | _Unfinished]
@@ -168,42 +177,53 @@ class _Readers:
         found: JsonLinesReader = self._of_thread.reader
         return found
 
-    def _together(self, ends: list[End]) -> _Results:
-        """Read small inputs as a whole, and the lines of those that are JSON lines all at once."""
-        lines: list[LineTask] = []
-        found: list[Part | End | _Unfinished] = []
+    def _together(self, ends: Iterable[End]) -> _Results:
+        """Read small inputs, as many at a time as are not too much to hold."""
+        results: list[Part | End | _Unfinished] = []
+        left = deque(ends)
+        while left:
+            results += self._read_opened(self._opened(left))
+        return results
+
+    def _opened(self, ends: deque[End]) -> list[_Opened]:
+        """Open the next of the inputs, until they hold enough to be read."""
+        opened: list[_Opened] = []
+        held = 0
+        # Opening asks for Python after each of many short calls. Two threads that do so would wait for each other all
+        # the time; one of them, while the other parses, hardly waits.
         with self._opening:
-            for end in ends:
-                work, left = self._tasks(end), None
+            while ends and held < GATHERED_BYTES:
+                end = ends.popleft()
+                tasks = self._tasks(end)
+                begun: list[Task] = []
+                is_left = False
                 try:
-                    for task in work:
-                        if isinstance(task, LineTask) and task.is_small_whole:
-                            lines.append(task)
-                            continue
-                        found += self._done(task, end.content.stored_bytes)
-                        if end.content.content_bytes > UNPACKED_BYTES_MAX:
-                            left = _Unfinished(end, work)
+                    for task in tasks:
+                        begun.append(task)
+                        if is_left := end.content.content_bytes > GATHERED_BYTES:
                             break
                 except InputRefused as error:
                     end.refusal = error
-                found.append(left or end)
-        read = {part.input_index: part for part in self._read_lines(lines)}
-        results: list[Part | End | _Unfinished] = []
-        for one in found:
-            if isinstance(one, End) and one.input_index in read:
-                part = read[one.input_index]
-                part.stored_bytes = one.content.stored_bytes
-                results.append(part)
-            results.append(one)
-        return results
+                opened.append(_Opened(end, begun, tasks if is_left else None))
+                held += end.content.content_bytes
+        return opened
 
-    def _read_lines(self, of_inputs: list[LineTask]) -> Iterable[Part]:
-        """A part for each small input."""
+    def _read_opened(self, opened: Sequence[_Opened]) -> _Results:
+        """Read them: the lines of those that are JSON lines all at once."""
+        lines = [task for one in opened for task in one.tasks if isinstance(task, LineTask) and task.is_small_whole]
         together = None
-        if len(of_inputs) > 1:
-            chunks = [(one.input_index, one.chunk) for one in of_inputs]
+        if len(lines) > 1:
+            chunks = [(task.input_index, task.chunk) for task in lines]
             together = parts_together(chunks, self._reader(), self._reading)
-        return [one(self._reader) for one in of_inputs] if together is None else together
+        parts = {part.input_index: part for part in together or ()}
+        results: list[Part | End | _Unfinished] = []
+        for end, tasks, rest in opened:
+            for task in tasks:
+                part = parts.get(end.input_index) or task(self._reader)
+                part.stored_bytes = end.content.stored_bytes
+                results.append(part)
+            results.append(end if rest is None else _Unfinished(end, rest))
+        return results
 
 
 def _is_small(end: End) -> bool:

@@ -48,6 +48,19 @@ class Piece:
         there = pl.read_ipc_schema(self._held)
         return pl.read_ipc(self._held, columns=_among(columns, there))
 
+    def replaced(self, rows: pl.DataFrame) -> Piece:
+        """These rows in its stead, where it is: in memory or in a file."""
+        if isinstance(self._held, pl.DataFrame):
+            return Piece(rows)
+        path = self._held.with_suffix(".replaced")
+        _write(path, rows)
+        return Piece(path)
+
+
+def _write(path: Path, rows: pl.DataFrame) -> None:
+    with durable.new_file(path, is_scratch=True) as file:
+        rows.write_ipc(file, compression="lz4")
+
 
 def _among(columns: Sequence[str], there: Sequence[str] | pl.Schema | dict[str, pl.DataType]) -> list[str]:
     return [name for name in columns if name in there]
@@ -89,7 +102,6 @@ class Spool:
             for frame in frames:
                 path = self._folder / f"{day}-{self._count}.arrow"
                 self._count += 1
-                with durable.new_file(path, is_scratch=True) as file:
-                    frame.write_ipc(file, compression="lz4")
+                _write(path, frame)
                 self._files.setdefault(day, []).append(path)
         self._frames, self._rows = {}, 0

@@ -13,9 +13,9 @@ from typing import Any
 import damage
 import polars as pl
 import pytest
-from nights import MINI, chat, costroll, rows_of, write_jsonl
+from nights import MINI, NOON, chat, costroll, rows_of, write_jsonl
 
-from etl import csv_rows, reading, tasks
+from etl import csv_rows, reading, spool, tasks
 from etl.inputs import find
 from etl.reconciling.counts import read_counts
 
@@ -116,7 +116,7 @@ def test_a_small_file_that_unpacks_to_much_is_read_to_its_end_in_its_place(tmp_p
     """14,000 lines of more than 5,000 bytes are three chunks of 30 MiB; (14,000 + 2) x 0.00021 USD."""
     write_jsonl(tmp_path / "logs/a.jsonl", [chat("a")])
     whole = "".join(json.dumps(chat(f"b{n}", padding=" " * 5_000)) + "\n" for n in range(14_000)).encode()
-    assert len(whole) > 2 * reading.UNPACKED_BYTES_MAX
+    assert len(whole) > 2 * reading.GATHERED_BYTES
     (tmp_path / "logs/b.jsonl.gz").write_bytes(gzip.compress(whole, 1))
     assert (tmp_path / "logs/b.jsonl.gz").stat().st_size < tasks.SMALL_BYTES
     write_jsonl(tmp_path / "logs/c.jsonl", [chat("c")])
@@ -127,7 +127,7 @@ def test_a_small_file_that_unpacks_to_much_is_read_to_its_end_in_its_place(tmp_p
 
 def test_rows_behind_what_a_thread_keeps_are_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CSV that has been read to its end may still have rows to be judged."""
-    monkeypatch.setattr(reading, "UNPACKED_BYTES_MAX", 1_000)
+    monkeypatch.setattr(reading, "GATHERED_BYTES", 1_000)
     monkeypatch.setattr(csv_rows, "BATCH_ROWS", 10)
     (tmp_path / "logs").mkdir()
     for name in "abc":
@@ -148,6 +148,32 @@ def test_records_on_one_line_keep_their_order_among_other_files(tmp_path: Path) 
     assert costroll("run", tmp_path / "logs", "--warehouse", tmp_path / "w").code == 0
     ids = whole(tmp_path / "w", "usage")["request_id"].to_list()
     assert sorted([ids[:500], ids[500:]]) == [[f"{name}{number:03}" for number in range(500)] for name in "ab"]
+
+
+def test_small_files_that_wait_on_disk_are_put_in_order_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ten million records no day could stay in memory."""
+    for number in range(40):
+        records = [chat(f"{number:02}-{line}", NOON + 600 * line) for line in range(5)]
+        write_jsonl(tmp_path / f"logs/{number:02}.jsonl", records)
+    monkeypatch.setattr(reading, "GATHERED_MAX", 8)
+    held = []
+    sort_into = spool.Piece.replaced
+
+    def watched(self: spool.Piece, rows: pl.DataFrame) -> spool.Piece:
+        piece = sort_into(self, rows)
+        held.append(piece._held)
+        return piece
+
+    monkeypatch.setattr(spool.Piece, "replaced", watched)
+    costroll("run", tmp_path / "logs", "--warehouse", tmp_path / "in_memory")
+    monkeypatch.setattr(spool, "ROWS_IN_MEMORY_MAX", 10)
+    costroll("run", tmp_path / "logs", "--warehouse", tmp_path / "on_disk")
+
+    assert [type(one) for one in held] == [pl.DataFrame, type(tmp_path)]
+    for table in ("usage", "rollups"):
+        one, other = (whole(tmp_path / name, table) for name in ("in_memory", "on_disk"))
+        assert one.height > 0 and one.equals(other), table
+    assert not [path for path in (tmp_path / "on_disk").iterdir() if "spool" in path.name]
 
 
 def test_sessions_among_them_keep_their_own_lines_before(tmp_path: Path) -> None:
