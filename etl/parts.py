@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from etl.carrying import Carrier
@@ -20,7 +22,7 @@ from etl.framing import Chunk
 from etl.json_lines import SNIFF_LINES, JsonLinesReader
 from etl.judging import judge
 from etl.lines import Lines
-from etl.raw_rows import ChunkRead
+from etl.raw_rows import ChunkRead, Raw
 from etl.schema import polars_schema
 from etl.spool import compact
 from etl.unknown_keys import UnknownKeys
@@ -36,6 +38,7 @@ _NO_CANDIDATES = pl.DataFrame(schema={"line_number": pl.Int64})
 
 # Byte offset, byte length and SHA-256 of lines, by line number.
 Places = Callable[[Sequence[int]], Iterator[tuple[int, int, str]]]
+Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,21 @@ class Origin:
     dialect: Dialect
     places: Places
     record_on: RecordOn = lambda _: None
+
+
+@dataclass
+class Stretch:
+    """Records of one input that are read, and not judged so far.
+
+    Attributes:
+        read: their raw rows, and what was decided at sight.
+        origin: where they come from.
+        lines: no line of theirs has a higher number.
+    """
+
+    read: ChunkRead
+    origin: Origin
+    lines: int
 
 
 @dataclass
@@ -84,8 +102,9 @@ class Part:
     sequel: Callable[[Carrier], Part] | None = None
 
 
-def part_of(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
+def part_of(stretch: Stretch, reading: Reading) -> Part:
     """Judge raw rows, but for those that lean on earlier lines, which are left to a sequel."""
+    read, origin = stretch.read, stretch.origin
     leaning = [raw for raw in read.raws if raw.shape.source.leans_on_earlier_lines]
     if not leaning:
         return _whole_part(read, reading, origin)
@@ -95,18 +114,61 @@ def part_of(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
     return part
 
 
+def parts_of(stretches: Sequence[Stretch], reading: Reading) -> list[Part]:
+    """Judge stretches of small inputs, as many at once as can be: that takes hardly longer than one of them.
+
+    Returns:
+        A part for each; of those that were judged at once, the first has the candidates of all.
+    """
+    at_once: defaultdict[Dialect, list[int]] = defaultdict(list)
+    for at, one in enumerate(stretches):
+        leans = any(raw.shape.source.leans_on_earlier_lines for raw in one.read.raws)
+        if not leans and reading.vocabularies is None:  # who estimates looks at single records again
+            at_once[one.origin.dialect].append(at)
+    parts: dict[int, Part] = {}
+    for some in at_once.values():
+        if len(some) > 1:
+            parts |= zip(some, _judged_at_once([stretches[at] for at in some], reading), strict=True)
+    return [parts.get(at) or part_of(one, reading) for at, one in enumerate(stretches)]
+
+
+def _judged_at_once(stretches: Sequence[Stretch], reading: Reading) -> list[Part]:
+    first_lines = _first_lines([one.lines for one in stretches])
+    alike: defaultdict[tuple[Any, ...], list[tuple[int, Raw]]] = defaultdict(list)
+    decided: list[tuple[int, str, str]] = []
+    for one, first in zip(stretches, first_lines.tolist(), strict=False):
+        for raw in one.read.raws:
+            alike[raw.shape, *raw.frame.schema.items()].append((first - 1, raw))
+        decided += [(number + first - 1, fate, reason) for number, fate, reason in one.read.decided]
+    whole = ChunkRead([_joined(raws) for raws in alike.values()], decided)
+    parts = _parted(
+        _judged(whole, reading, Origin(-1, stretches[0].origin.dialect, _nowhere)),
+        first_lines,
+        [one.origin for one in stretches],
+    )
+    for part, one in zip(parts, stretches, strict=True):
+        part.blank_lines, part.unknown_keys = one.read.blank_lines, one.read.unknown_keys
+        part.formats = {raw.shape.source.name for raw in one.read.raws}
+    return parts
+
+
+def _joined(raws: Sequence[tuple[int, Raw]]) -> Raw:
+    """Raw rows of one shape and the same columns, each with the lines that stand before its own."""
+    frame = pl.concat(raw.frame for _, raw in raws)
+    before = np.repeat([lines for lines, _ in raws], [raw.frame.height for _, raw in raws])
+    return Raw(raws[0][1].shape, frame.with_columns(pl.col("line_number") + pl.Series(before)))
+
+
 def estimates_part(estimates: pl.DataFrame, index: int, stored_bytes: int) -> Part:
     """The estimates of an input's streams; their chunks have been told as excluded, and now stand for their streams."""
     withdrawn = Counter({("excluded", WITHOUT_USAGE): -estimates.height})
     candidates = estimates.drop("fate", "reason").with_columns(day=_DAY, input_index=pl.lit(index, pl.Int64))
     by_day = compact(candidates) if candidates.height else {}
-    return Part(
-        index, by_day, candidates.height, _rejects([], lambda _: iter(())), withdrawn, stored_bytes=stored_bytes
-    )
+    return Part(index, by_day, candidates.height, _rejects([], _nowhere), withdrawn, stored_bytes=stored_bytes)
 
 
-def parts_together(chunks: Sequence[tuple[int, Chunk]], reader: JsonLinesReader, reading: Reading) -> list[Part] | None:
-    """Read and judge several small inputs at once, which takes hardly longer than one of them.
+def lines_together(chunks: Sequence[tuple[int, Chunk]], reader: JsonLinesReader, reading: Reading) -> list[Part] | None:
+    """Read and judge the JSON lines of several small inputs at once, which takes hardly longer than those of one.
 
     Args:
         chunks: the index of each input, and all its lines; none is overlong.
@@ -117,38 +179,52 @@ def parts_together(chunks: Sequence[tuple[int, Chunk]], reader: JsonLinesReader,
         A part for each input; the first has the candidates of all, and how many lines were looked at for unknown keys.
         None where lines lean on earlier ones, or some are blank and nobody counted whose they are.
     """
-    first_lines = np.cumsum([1, *(chunk.lines for _, chunk in chunks)])
+    first_lines = _first_lines([chunk.lines for _, chunk in chunks])
     data = b"".join(chunk.data if chunk.data.endswith(b"\n") else chunk.data + b"\n" for _, chunk in chunks)
     apart = max(1, len(chunks) // SNIFF_LINES)
     sample = b"".join(chunk.data.split(b"\n", 1)[0] + b"\n" for _, chunk in chunks[::apart])
     read = reader.read(Chunk(data, 1, 0, len(data), int(first_lines[-1]) - 1), [], sample)
     if read.blank_lines or any(raw.shape.source.leans_on_earlier_lines for raw in read.raws):
         return None
-    judged = _judged(read, reading, Origin(-1, "json", lambda _: iter(())))
-    whose = np.searchsorted(first_lines, judged.candidates["line_number"].to_numpy(), side="right") - 1
-    indexes = np.array([index for index, _ in chunks])
-    candidates = judged.candidates.with_columns(
-        line_number=pl.col("line_number") - pl.Series(first_lines[whose] - 1), input_index=pl.Series(indexes[whose])
-    )
-    fated: list[list[tuple[int, str, str]]] = [[] for _ in chunks]
-    for number, fate, reason in judged.fated:
-        at = bisect_right(first_lines, number) - 1
-        fated[at].append((number - int(first_lines[at]) + 1, fate, reason))
-    formats: list[set[str]] = [set() for _ in chunks]
+    judged = _judged(read, reading, Origin(-1, "json", _nowhere))
+    parts = _parted(judged, first_lines, [Origin(index, "json", _places_in(chunk)) for index, chunk in chunks])
     for raw in read.raws:
-        numbers = raw.frame["line_number"].to_numpy()
-        for at in np.unique(np.searchsorted(first_lines, numbers, side="right") - 1).tolist():
-            formats[at].add(raw.shape.source.name)
-    rows = np.bincount(whose, minlength=len(chunks)).tolist()
-    parts = [
-        Part(index, {}, rows[at], _rejects(fated[at], _places_in(chunk)), _reasons(fated[at]), 0, formats[at])
-        for at, (index, chunk) in enumerate(chunks)
-    ]
-    parts[0].candidates = compact(candidates) if candidates.height else {}
+        for at in np.unique(_whose(raw.frame, first_lines)).tolist():
+            parts[at].formats.add(raw.shape.source.name)
     parts[0].unknown_keys.looked_at = read.unknown_keys.looked_at
     for (source, path), (records, number) in read.unknown_keys.met.items():
         at = bisect_right(first_lines, number) - 1
         parts[at].unknown_keys.add(source, path, records, number - int(first_lines[at]) + 1)
+    return parts
+
+
+def _first_lines(lines: Sequence[int]) -> Numbers:
+    """The first line of each stretch, and what would be the next one's, where they are numbered one after the other."""
+    return np.cumsum([1, *lines])
+
+
+def _whose(rows: pl.DataFrame, first_lines: Numbers) -> Numbers:
+    """To which stretch each row belongs."""
+    return np.searchsorted(first_lines, rows["line_number"].to_numpy(), side="right") - 1
+
+
+def _parted(judged: _Judged, first_lines: Numbers, origins: Sequence[Origin]) -> list[Part]:
+    """What became of each stretch; the first part has the candidates of all."""
+    whose = _whose(judged.candidates, first_lines)
+    indexes = np.array([origin.input_index for origin in origins])
+    candidates = judged.candidates.with_columns(
+        line_number=pl.col("line_number") - pl.Series(first_lines[whose] - 1), input_index=pl.Series(indexes[whose])
+    )
+    fated: list[list[tuple[int, str, str]]] = [[] for _ in origins]
+    for number, fate, reason in judged.fated:
+        at = bisect_right(first_lines, number) - 1
+        fated[at].append((number - int(first_lines[at]) + 1, fate, reason))
+    rows = np.bincount(whose, minlength=len(origins)).tolist()
+    parts = [
+        Part(origin.input_index, {}, rows[at], _rejects(fated[at], origin.places), _reasons(fated[at]))
+        for at, origin in enumerate(origins)
+    ]
+    parts[0].candidates = compact(candidates) if candidates.height else {}
     return parts
 
 
@@ -169,7 +245,8 @@ class _Judged:
 
 def _judged(read: ChunkRead, reading: Reading, origin: Origin) -> _Judged:
     fated, candidates, streams = list(read.decided), [_NO_CANDIDATES], []
-    for raw in read.raws:
+    # Records on one line keep their order whatever else is read with them.
+    for raw in sorted(read.raws, key=lambda raw: raw.shape.name):
         judged = judge(raw.frame, raw.shape, reading, origin.dialect)
         judged = with_estimates(judged, raw.shape, reading, origin.record_on)
         streams.append(chunks_of(judged, raw.shape, reading, origin.record_on))
@@ -203,6 +280,10 @@ def _reasons(fated: Iterable[tuple[int, str, str]]) -> Counter[tuple[str, str]]:
 
 def _places_in(chunk: Chunk) -> Places:
     return lambda numbers: Lines(chunk).places(numbers)
+
+
+def _nowhere(_: Sequence[int]) -> Iterator[tuple[int, int, str]]:
+    return iter(())
 
 
 def _rejects(fated: Iterable[tuple[int, str, str]], places: Places) -> pl.DataFrame:

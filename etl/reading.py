@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from etl.carrying import Carrier
@@ -20,7 +21,7 @@ from etl.errors import InputRefused
 from etl.estimates.streams import OpenStreams
 from etl.framing import CHUNK_BYTES, Content, Input
 from etl.json_lines import JsonLinesReader
-from etl.parts import Part, estimates_part, parts_together
+from etl.parts import Part, Stretch, estimates_part, lines_together, part_of, parts_of
 from etl.tasks import SMALL_BYTES, LineTask, Task, tasks_of
 
 # So many small inputs are read at once: enough that what each call costs counts for little.
@@ -166,7 +167,7 @@ class _Readers:
             yield sequel
 
     def _done(self, task: Task, stored_bytes: int) -> list[Part]:
-        part = task(self._reader)
+        part = part_of(task(self._reader), self._reading)
         part.stored_bytes = stored_bytes
         return [part]
 
@@ -209,17 +210,19 @@ class _Readers:
         return opened
 
     def _read_opened(self, opened: Sequence[_Opened]) -> _Results:
-        """Read them: the lines of those that are JSON lines all at once."""
+        """Read them: the lines of those that are JSON lines all at once, the others each by itself; then judge all."""
         lines = [task for one in opened for task in one.tasks if isinstance(task, LineTask) and task.is_small_whole]
         together = None
         if len(lines) > 1:
             chunks = [(task.input_index, task.chunk) for task in lines]
-            together = parts_together(chunks, self._reader(), self._reading)
-        parts = {part.input_index: part for part in together or ()}
+            together = lines_together(chunks, self._reader(), self._reading)
+        of_lines = {part.input_index: part for part in together or ()}
+        read = [of_lines.get(one.end.input_index) or task(self._reader) for one in opened for task in one.tasks]
+        judged = iter(parts_of([one for one in read if isinstance(one, Stretch)], self._reading))
+        parts = iter([one if isinstance(one, Part) else next(judged) for one in read])
         results: list[Part | End | _Unfinished] = []
         for end, tasks, rest in opened:
-            for task in tasks:
-                part = parts.get(end.input_index) or task(self._reader)
+            for part in islice(parts, len(tasks)):
                 part.stored_bytes = end.content.stored_bytes
                 results.append(part)
             results.append(end if rest is None else _Unfinished(end, rest))

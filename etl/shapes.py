@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from etl.json_values import Json, decoded_text, raw_text, with_members
@@ -37,6 +38,12 @@ class Shape:
     place: tuple[str, ...] = ()
     envelope: Envelope | None = None
     is_silent: bool = False
+
+    @cached_property
+    def name(self) -> tuple[str, ...]:
+        """What tells it from all others."""
+        envelope = self.envelope.name if self.envelope else ""
+        return self.source.name, envelope, "silent" if self.is_silent else "", *self.place
 
     @property
     def is_batch(self) -> bool:

@@ -16,7 +16,7 @@ from etl.framing import Chunk, Content
 from etl.json_lines import JsonLinesReader
 from etl.json_values import Json, decode
 from etl.lines import Lines
-from etl.parts import Origin, Part, part_of
+from etl.parts import Origin, Stretch
 from etl.raw_rows import ChunkRead, Raw, raw_frame, take_value
 from etl.shapes import Shape
 from etl.unknown_keys import look_at_table, look_at_value
@@ -25,8 +25,8 @@ from etl.unknown_keys import look_at_table, look_at_value
 SMALL_BYTES = 1 << 20
 
 ReaderOfThread = Callable[[], JsonLinesReader]
-# A piece of work: what comes of a stretch of an input.
-Task = Callable[[ReaderOfThread], Part]
+# A piece of work: to read a stretch of an input.
+Task = Callable[[ReaderOfThread], Stretch]
 
 
 @dataclass
@@ -36,35 +36,30 @@ class LineTask:
     Attributes:
         chunk: the lines.
         input_index: of their input.
-        reading: how to read.
         shapes: those met so far in the input, which its stretches share.
         is_small_whole: these are all lines of a small input, which may be read together with others.
     """
 
     chunk: Chunk
     input_index: int
-    reading: Reading
     shapes: list[Shape] = field(default_factory=list)
     is_small_whole: bool = False
 
-    def __call__(self, reader: ReaderOfThread) -> Part:
+    def __call__(self, reader: ReaderOfThread) -> Stretch:
         """Read them by themselves."""
         chunk = self.chunk
-        read = reader().read(chunk, self.shapes)
+        read, last = reader().read(chunk, self.shapes), chunk.first_line + chunk.lines - 1
         if chunk.is_overlong:
             place = (chunk.offset, chunk.content_length, chunk.sha256 or "")
-            return part_of(read, self.reading, Origin(self.input_index, "json", lambda _: iter([place])))
+            return Stretch(read, Origin(self.input_index, "json", lambda _: iter([place])), last)
         lines = cache(lambda: read.own_lines or Lines(chunk))
-        return part_of(
-            read,
-            self.reading,
-            Origin(
-                self.input_index,
-                "json",
-                lambda numbers: lines().places(numbers),
-                lambda number: only_record(lines().content(number - chunk.first_line)),
-            ),
+        origin = Origin(
+            self.input_index,
+            "json",
+            lambda numbers: lines().places(numbers),
+            lambda number: only_record(lines().content(number - chunk.first_line)),
         )
+        return Stretch(read, origin, last)
 
 
 def tasks_of(content: Content, index: int, reading: Reading) -> Iterator[Task]:
@@ -82,22 +77,22 @@ def tasks_of(content: Content, index: int, reading: Reading) -> Iterator[Task]:
             is_whole = content.sha256 != "" and chunk.first_line == 1  # the hash is there when all has been read
             is_small = len(chunk.data) <= SMALL_BYTES and not chunk.is_overlong
             # Who estimates looks at single lines again.
-            yield LineTask(chunk, index, reading, shapes, is_whole and is_small and reading.vocabularies is None)
+            yield LineTask(chunk, index, shapes, is_whole and is_small and reading.vocabularies is None)
     else:
         for read in csv_reads(content, found, reading.only):
-            yield _csv_task(read, reading, index)
+            yield _csv_task(read, index)
 
 
-def _csv_task(read: CsvRead, reading: Reading, index: int) -> Task:
+def _csv_task(read: CsvRead, index: int) -> Task:
     def places(numbers: Sequence[int]) -> Iterator[tuple[int, int, str]]:
         for number in numbers:
             line = read.lines[number]
             yield line.place()
 
-    def task(_: ReaderOfThread) -> Part:
+    def task(_: ReaderOfThread) -> Stretch:
         for raw in read.raws:
             read.unknown_keys += look_at_table(raw.frame, raw.shape.source)
-        return part_of(read, reading, Origin(index, "csv", places))
+        return Stretch(read, Origin(index, "csv", places), max(read.lines, default=0))
 
     return task
 
@@ -105,7 +100,7 @@ def _csv_task(read: CsvRead, reading: Reading, index: int) -> Task:
 def _document_task(text: str, start: int, reading: Reading, index: int) -> Task:
     found = list(pieces(text, start))
 
-    def task(_: ReaderOfThread) -> Part:
+    def task(_: ReaderOfThread) -> Stretch:
         read = ChunkRead()
         rows: dict[Shape, list[dict[str, Any]]] = {}
         by_line = by_first_line(found)
@@ -129,6 +124,6 @@ def _document_task(text: str, start: int, reading: Reading, index: int) -> Task:
             begin_there = by_line[number]
             return only_record(begin_there[0].text.encode()) if len(begin_there) == 1 else None
 
-        return part_of(read, reading, Origin(index, "json", places, record_on))
+        return Stretch(read, Origin(index, "json", places, record_on), text.count("\n") + 1)
 
     return task

@@ -34,7 +34,7 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from etl import analyst, cutting, decompression, framing
+from etl import analyst, cutting, decompression, framing, reading
 from etl.cli import exit_code_of
 from etl.lines import Lines
 
@@ -1649,6 +1649,7 @@ def mixed(stem: str, at: int) -> list[tuple[dict[str, Any] | str, str | None, di
 def test_a_mixed_file_gets_each_record_right(
     tmp_path: Path, order: str, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reading, "SMALL_BYTES", 0)
     monkeypatch.setattr(decompression, "BLOCK_BYTES", chunk_bytes)
     monkeypatch.setattr(framing, "CHUNK_BYTES", chunk_bytes)
     monkeypatch.setattr(cutting, "HEAD_BYTES", min(chunk_bytes, cutting.HEAD_BYTES))

@@ -33,11 +33,11 @@ def slow(*_):
 pipeline.rate = slow
 """,
     "DuckDB on a worker thread": """
-from etl import tasks
+from etl import parts
 def slow(*_):
     send()
     duckdb.connect().sql("select sum(a.range % 7) from range(1000000) a, range(1000000) b").fetchall()
-tasks.part_of = slow
+parts.part_of = slow
 """,
     "waiting for the disk": """
 from etl import durable
@@ -105,8 +105,8 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
             "def slow(*_):",
             "    send(0.1), send(0.2, signal.SIGINT)",
             '    duckdb.connect().sql("select sum(a.range % 7) from range(1000000) a, range(1000000) b").fetchall()',
-            "from etl import tasks",
-            "tasks.part_of = slow",  # on a worker thread, for which the first signal waits
+            "from etl import parts",
+            "parts.part_of = slow",  # on a worker thread, for which the first signal waits
         )
     )
     ran = driven(tmp_path, twice)

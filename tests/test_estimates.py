@@ -18,7 +18,7 @@ import pytest
 import small_vocabulary
 from nights import MINI, NOON, chat, costroll, costroll_process, rows_of, write_jsonl
 
-from etl import framing
+from etl import framing, reading
 from etl.estimates import streams
 from etl.estimates.images import image_tokens, tiles
 from etl.estimates.rules import Counting
@@ -291,6 +291,7 @@ def test_streams_are_counted_early_when_many_chunks_wait(tmp_path: Path, monkeyp
     """A stream that was counted and then tells its usage is not counted, and one that goes on is not whole."""
     monkeypatch.setattr(streams, "HELD_CHUNKS_MAX", 1)
     monkeypatch.setattr(framing, "CHUNK_BYTES", 500)
+    monkeypatch.setattr(reading, "SMALL_BYTES", 0)
     again = [line | {"chunk": line["chunk"] | {"id": "c"}} for line in PIECES]
     told = [line | {"chunk": line["chunk"] | {"id": "b"}} for line in PIECES]
     lines = [*PIECES, *told, *again, chunk("b", choices=[], usage=USAGE), chunk("c", "!")]

@@ -32,7 +32,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etl import analyst, cutting, day_candidates, decompression, framing, spool
+from etl import analyst, cutting, day_candidates, decompression, framing, reading, spool
 from etl.cli import exit_code_of
 
 ROOT = Path(__file__).parent.parent
@@ -121,7 +121,8 @@ def run(warehouse: Path, *arguments: Path | str, threads: int = 1) -> tuple[int,
 
 
 def cut_into(chunk_bytes: int, patch: pytest.MonkeyPatch) -> None:
-    """Have inputs read in chunks of this size instead of 30 MiB."""
+    """Have inputs read in chunks of this size instead of 30 MiB, as large ones are."""
+    patch.setattr(reading, "SMALL_BYTES", 0)
     patch.setattr(decompression, "BLOCK_BYTES", chunk_bytes)
     patch.setattr(framing, "CHUNK_BYTES", chunk_bytes)
     patch.setattr(cutting, "HEAD_BYTES", min(chunk_bytes, cutting.HEAD_BYTES))

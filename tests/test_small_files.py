@@ -176,6 +176,24 @@ def test_small_files_that_wait_on_disk_are_put_in_order_there(tmp_path: Path, mo
     assert not [path for path in (tmp_path / "on_disk").iterdir() if "spool" in path.name]
 
 
+def test_documents_and_tables_among_them_say_the_same_as_each_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Damaged logs of every kind and shape, each as it is and with others;"""
+    damage.write_damaged_logs(tmp_path / "logs", 1_500, seed=5)
+    assert {path.suffix for path in (tmp_path / "logs").iterdir()} >= {".json", ".csv", ".jsonl"}
+    together = costroll("run", tmp_path / "logs", "--warehouse", tmp_path / "together", "--json")
+    monkeypatch.setattr(reading, "GATHERED_MAX", 1)
+    apart = costroll("run", tmp_path / "logs", "--warehouse", tmp_path / "apart", "--json")
+
+    assert together.said["counts"]["accepted"] > 1_000 and together.said["counts"]["rejected"] > 20
+    assert told(together.said["inputs"]) == told(apart.said["inputs"])
+    for table in ("usage", "rollups", "rejects"):
+        one, other = whole(tmp_path / "together", table), whole(tmp_path / "apart", table)
+        assert one.height > 0
+        assert one.equals(other), table
+
+
 def test_sessions_among_them_keep_their_own_lines_before(tmp_path: Path) -> None:
     """What a line takes over comes from the lines before it in its own file, never from its neighbour's."""
     golden = Path(__file__).parent / "golden/codex_cumulative_counters/logs"
