@@ -126,7 +126,7 @@ def main() -> None:
             pool.submit(write, out / "rollups" / f"{day}.parquet", rows)
             for (day,), rows in rollups.partition_by("day", as_dict=True).items()
         ]
-        written = len({job.result() for job in hashes})
+        written = len([job.result() for job in hashes])
     hashing.join()
     print(f"{usage.height} records, {written} files, {rollups.height} rollup rows, {cost} USD")
 

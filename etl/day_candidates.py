@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -159,24 +158,22 @@ class DayCandidates:
     def _look(self, piece: Piece) -> _Look:
         head = self._counting(piece.load(_LOOKED_AT))
         if not head.height:
-            return _Look(piece, 0, np.zeros(0, np.uint64), np.zeros(0, np.bool_), None, 0)
+            return _Look(piece, 0, np.zeros(0, np.uint64), np.zeros(0, np.bool_), (0, 0), 0)
         places = _places(head)
-        span = (places[0], places[-1]) if places.is_sorted() else None
+        if not places.is_sorted():  # of several shapes, or of several small files
+            return self._look(piece.replaced(_in_place(self._counting(piece.load()))))
         ids = head["request_id"].hash().to_numpy()
         inputs = head["input_index"]
         whose = int(inputs[0]) if inputs.min() == inputs.max() else inputs.to_numpy()
-        return _Look(piece, head.height, ids, _needs_ledger(head), span, whose)
+        return _Look(piece, head.height, ids, _needs_ledger(head), (places[0], places[-1]), whose)
 
     def _in_order(self, looks: list[_Look]) -> list[_Look]:
         """The pieces one after the other; where they overlap, as small files do that were read together, as one."""
-        spans = [(look.span, look) for look in looks if look.span is not None]
-        if len(spans) == len(looks):
-            spans.sort(key=itemgetter(0))
-            if all(one[1] < two[0] for (one, _), (two, _) in pairwise(spans)):
-                return [look for _, look in spans]
-        together = self._counting(pl.concat([look.piece.load() for look in looks], how="diagonal_relaxed"))
-        order = np.argsort(_places(together).to_numpy(), kind="stable")  # a line may hold several records
-        return [self._look(looks[0].piece.replaced(together[order]))]
+        ordered = sorted(looks, key=lambda look: look.span)
+        if all(one.span[1] < two.span[0] for one, two in pairwise(ordered)):
+            return ordered
+        together = pl.concat([look.piece.load() for look in looks], how="diagonal_relaxed")
+        return [self._look(looks[0].piece.replaced(_in_place(self._counting(together))))]
 
 
 class _Look(NamedTuple):
@@ -187,7 +184,7 @@ class _Look(NamedTuple):
         height: how many.
         ids: the hashes of their ids.
         needs_ledger: which of them have to be looked at in any case.
-        span: the places of the first and the last; None where they do not stand in the order of places.
+        span: the places of the first and the last.
         input_index: of all, or of each.
     """
 
@@ -195,8 +192,13 @@ class _Look(NamedTuple):
     height: int
     ids: Hashes
     needs_ledger: Mask
-    span: tuple[int, int] | None
+    span: tuple[int, int]
     input_index: int | npt.NDArray[np.integer[Any]]
+
+
+def _in_place(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with their input's rank by input and line; those of one line, which may hold several, as they are."""
+    return rows[np.argsort(_places(rows).to_numpy(), kind="stable")]
 
 
 def is_among(ids: Hashes, others: Hashes) -> Mask:

@@ -20,12 +20,15 @@ from etl.decoding import Reading
 from etl.errors import InputRefused
 from etl.estimates.streams import OpenStreams
 from etl.framing import CHUNK_BYTES, Content, Input
+from etl.inputs import COMPRESSED
 from etl.json_lines import JsonLinesReader
 from etl.parts import Part, Stretch, estimates_part, lines_together, part_of, parts_of
 from etl.tasks import SMALL_BYTES, LineTask, Task, tasks_of
 
 # So many small inputs are read at once: enough that what each call costs counts for little.
 GATHERED_BYTES, GATHERED_MAX = CHUNK_BYTES, 1024
+# So much larger than its file a compressed input is taken to be until it is read.
+UNPACKED_RATIO = 10
 
 
 @dataclass
@@ -56,7 +59,14 @@ class _Opened(NamedTuple):
     rest: Iterator[Task] | None
 
 
-_Results = Sequence[Part | End | _Unfinished]
+@dataclass
+class _Left:
+    """Small inputs that were too much to be read with those before them."""
+
+    ends: list[End]
+
+
+_Results = Sequence[Part | End | _Unfinished | _Left]
 # What a thread works on, or what is there already.
 _Piece = Future[_Results] | _Results
 
@@ -95,7 +105,7 @@ class _Readers:
         self._pool, self._threads, self._reading = pool, threads, reading
         self._of_thread = threading.local()
         self._running: dict[int, _Running] = {}
-        self._opening = threading.Lock()
+        self._one_opens = threading.Lock()
 
     def read(self, ends: Iterable[End]) -> Iterator[Part | End]:
         """Read inputs of which nothing is known but their files."""
@@ -105,7 +115,7 @@ class _Readers:
         return tasks_of(end.content, end.input_index, self._reading)
 
     def _begun(self, group: list[End]) -> Iterator[_Piece]:
-        if _is_small(group[0]):
+        if _is_small(group[0].content.input):
             yield self._pool.submit(self._together, group)
         else:
             [end] = group
@@ -117,7 +127,7 @@ class _Readers:
             for task in tasks:
                 yield self._pool.submit(self._done, task, end.content.stored_bytes)
         except InputRefused as error:
-            end.refusal = error
+            end.refusal = _alone(error)
         yield [end]
 
     def _in_order(self, work: Iterator[_Piece]) -> Iterator[Part | End]:
@@ -127,9 +137,9 @@ class _Readers:
             for piece in work:
                 waiting.append(piece)
                 while self._is_due(waiting):
-                    yield from self._completed(waiting.popleft())
+                    yield from self._completed(waiting)
             while waiting:
-                yield from self._completed(waiting.popleft())
+                yield from self._completed(waiting)
         finally:
             for left in waiting:
                 if isinstance(left, Future):
@@ -141,14 +151,17 @@ class _Readers:
             return bool(waiting)
         return waiting[0].done() or sum(isinstance(one, Future) for one in waiting) > self._threads
 
-    def _completed(self, piece: _Piece) -> Iterator[Part | End]:
-        """What came of a piece; what leans on earlier lines is completed here, where all come in order."""
+    def _completed(self, waiting: deque[_Piece]) -> Iterator[Part | End]:
+        """What came of the first piece; what leans on earlier lines is completed here, where all come in order."""
+        piece = waiting.popleft()
         for one in piece.result() if isinstance(piece, Future) else piece:
             if isinstance(one, Part):
                 yield one
                 yield from self._sequel(one)
             elif isinstance(one, _Unfinished):
                 yield from self._in_order(self._cut(one.end, one.tasks))
+            elif isinstance(one, _Left):
+                waiting.appendleft(self._pool.submit(self._together, one.ends))
             else:
                 if running := self._running.pop(one.input_index, None):
                     for estimates in running.streams.closed():
@@ -158,7 +171,9 @@ class _Readers:
     def _sequel(self, part: Part) -> Iterator[Part]:
         if not (part.streams or part.sequel):
             return
-        running = self._running.setdefault(part.input_index, _Running(self._reading))
+        if part.input_index not in self._running:
+            self._running[part.input_index] = _Running(self._reading)
+        running = self._running[part.input_index]
         for chunks in part.streams:
             running.streams.take(*chunks)
         if part.sequel is not None:
@@ -178,38 +193,37 @@ class _Readers:
         found: JsonLinesReader = self._of_thread.reader
         return found
 
-    def _together(self, ends: Iterable[End]) -> _Results:
-        """Read small inputs, as many at a time as are not too much to hold."""
-        results: list[Part | End | _Unfinished] = []
-        left = deque(ends)
-        while left:
-            results += self._read_opened(self._opened(left))
-        return results
-
-    def _opened(self, ends: deque[End]) -> list[_Opened]:
-        """Open the next of the inputs, until they hold enough to be read."""
-        opened: list[_Opened] = []
-        held = 0
+    def _together(self, ends: list[End]) -> _Results:
+        """Read small inputs, as many as are not too much to hold."""
         # Opening asks for Python after each of many short calls. Two threads that do so would wait for each other all
         # the time; one of them, while the other parses, hardly waits.
-        with self._opening:
-            while ends and held < GATHERED_BYTES:
-                end = ends.popleft()
-                tasks = self._tasks(end)
-                begun: list[Task] = []
-                is_left = False
-                try:
-                    for task in tasks:
-                        begun.append(task)
-                        if is_left := end.content.content_bytes > GATHERED_BYTES:
-                            break
-                except InputRefused as error:
-                    end.refusal = error
-                opened.append(_Opened(end, begun, tasks if is_left else None))
-                held += end.content.content_bytes
+        with self._one_opens:
+            opened = self._opened(ends)
+        results = self._read_opened(opened)
+        return [*results, _Left(ends[len(opened) :])] if len(opened) < len(ends) else results
+
+    def _opened(self, ends: list[End]) -> list[_Opened]:
+        """Open the first of the inputs: until they hold enough to be read, or one is larger than it looked."""
+        opened: list[_Opened] = []
+        held = 0
+        for end in ends:
+            tasks = self._tasks(end)
+            begun: list[Task] = []
+            is_left = False
+            try:
+                for task in tasks:
+                    begun.append(task)
+                    if is_left := end.content.content_bytes > GATHERED_BYTES:
+                        break
+            except InputRefused as error:
+                end.refusal = _alone(error)
+            opened.append(_Opened(end, begun, tasks if is_left else None))
+            held += end.content.content_bytes
+            if is_left or held >= GATHERED_BYTES:
+                break
         return opened
 
-    def _read_opened(self, opened: Sequence[_Opened]) -> _Results:
+    def _read_opened(self, opened: Sequence[_Opened]) -> list[Part | End | _Unfinished | _Left]:
         """Read them: the lines of those that are JSON lines all at once, the others each by itself; then judge all."""
         lines = [task for one in opened for task in one.tasks if isinstance(task, LineTask) and task.is_small_whole]
         together = None
@@ -220,7 +234,7 @@ class _Readers:
         read = [of_lines.get(one.end.input_index) or task(self._reader) for one in opened for task in one.tasks]
         judged = iter(parts_of([one for one in read if isinstance(one, Stretch)], self._reading))
         parts = iter([one if isinstance(one, Part) else next(judged) for one in read])
-        results: list[Part | End | _Unfinished] = []
+        results: list[Part | End | _Unfinished | _Left] = []
         for end, tasks, rest in opened:
             for part in islice(parts, len(tasks)):
                 part.stored_bytes = end.content.stored_bytes
@@ -229,9 +243,18 @@ class _Readers:
         return results
 
 
-def _is_small(end: End) -> bool:
-    source = end.content.input
-    return source.status is not None and source.size <= SMALL_BYTES
+def _alone(error: InputRefused) -> InputRefused:
+    """The refusal without the frames it came through, which would keep the file open and its bytes in memory."""
+    return InputRefused(error.code, error.text)
+
+
+def _expected_bytes(source: Input) -> int:
+    """How large its content may be."""
+    return source.size * (UNPACKED_RATIO if source.name.lower().endswith(COMPRESSED) else 1)
+
+
+def _is_small(source: Input) -> bool:
+    return source.status is not None and _expected_bytes(source) <= SMALL_BYTES
 
 
 def _groups(ends: Iterable[End]) -> Iterator[list[End]]:
@@ -239,13 +262,14 @@ def _groups(ends: Iterable[End]) -> Iterator[list[End]]:
     group: list[End] = []
     held = 0
     for end in ends:
-        size = end.content.input.size
-        if group and (not _is_small(end) or held + size > GATHERED_BYTES or len(group) == GATHERED_MAX):
+        source = end.content.input
+        size = _expected_bytes(source)
+        if group and (not _is_small(source) or held + size > GATHERED_BYTES or len(group) == GATHERED_MAX):
             yield group
             group, held = [], 0
         group.append(end)
         held += size
-        if not _is_small(end):
+        if not _is_small(source):
             yield group
             group, held = [], 0
     if group:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -85,14 +84,6 @@ class _Settling:
     later: _Settling | None
     job: Future[Settled]
 
-    def ended(self) -> tuple[date, DayCandidates, Settled]:
-        """Wait for the end; what settling it took of the later day is let go."""
-        settled = self.job.result()
-        if self.later is not None:
-            self.later.candidates.forget_ids()
-            self.later = None
-        return self.day, self.candidates, settled
-
 
 class Settlement:
     """The outcome of a run, day by day; a context that ends once nothing is written any more.
@@ -121,6 +112,7 @@ class Settlement:
         ranks = np.full(len(inputs), -1)
         ranks[[index for _, index in counted]] = np.arange(len(counted))
         self._counting = Inputs(ranks, [sha256 for sha256, _ in counted])
+        self._sha256s = pl.Series(self._counting.sha256, dtype=pl.String).cast(pl.Categorical)
         self.touched: set[date] = set()
         self.closure: dict[str, dict[str, int]] = {}
         self.expired = ExpiredDays(parent)
@@ -166,9 +158,20 @@ class Settlement:
                 last = _Settling(day, candidates, later, self._pool.submit(self._settled, day, candidates, later))
                 ahead.append(last)
             if len(ahead) > self._options.threads:
-                yield ahead.popleft().ended()
+                yield self._ended(ahead)
         while ahead:
-            yield ahead.popleft().ended()
+            yield self._ended(ahead)
+
+    def _ended(self, ahead: deque[_Settling]) -> tuple[date, DayCandidates, Settled]:
+        """Wait for the first; ids that settling it took, or that no day before it takes, are let go."""
+        one = ahead.popleft()
+        settled = one.job.result()
+        if one.later is not None:
+            one.later.candidates.forget_ids()
+            one.later = None
+        if not ahead or ahead[0].later is not one:
+            one.candidates.forget_ids()
+        return one.day, one.candidates, settled
 
     def _looked_at(self, spool: Spool) -> Iterator[tuple[date, DayCandidates]]:
         """The candidates of each day; while one is waited for, the next ones are looked at."""
@@ -290,11 +293,6 @@ class Settlement:
             accepted_snapshot=pl.lit(self._builder.number, pl.Int64),
             is_estimated=estimated,
         )
-
-    @cached_property
-    def _sha256s(self) -> pl.Series:
-        """The hashes of the inputs that count, by rank."""
-        return pl.Series(self._counting.sha256, dtype=pl.String).cast(pl.Categorical)
 
     def _quantities(self, day: date, rows: pl.DataFrame) -> pl.DataFrame:
         used = rows.select(name for name in USED_COLUMNS if name in rows.columns)

@@ -52,7 +52,7 @@ class Piece:
         """These rows in its stead, where it is: in memory or in a file."""
         if isinstance(self._held, pl.DataFrame):
             return Piece(rows)
-        path = self._held.with_suffix(".replaced")
+        path = self._held.with_stem(f"{self._held.stem}+")
         _write(path, rows)
         return Piece(path)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -42,8 +42,8 @@ class LineTask:
 
     chunk: Chunk
     input_index: int
-    shapes: list[Shape] = field(default_factory=list)
-    is_small_whole: bool = False
+    shapes: list[Shape]
+    is_small_whole: bool
 
     def __call__(self, reader: ReaderOfThread) -> Stretch:
         """Read them by themselves."""

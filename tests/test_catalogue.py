@@ -5,6 +5,7 @@ All quiet files are read in one run, which must end with 0; all others in anothe
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import resource
@@ -120,16 +121,19 @@ def test_content_of_a_thousand_times_its_file_is_a_bomb(tmp_path: Path, monkeypa
 
 
 def test_many_files_are_read_with_few_open(tmp_path: Path) -> None:
-    """A hundred and fifty, where a process may have sixty-four open."""
+    """A hundred and fifty, where a process may have sixty-four open; as many are refused half read."""
+    refused = gzip.compress(("timestamp,model\n" + " " * 70_000).encode("utf-16"))
     for number in range(150):
         write_jsonl(tmp_path / f"logs/{number:04d}.jsonl", [chat(str(number))])
+        (tmp_path / f"logs/{number:04d}.csv.gz").write_bytes(refused)
 
     ran = costroll_process(
         "run", "--warehouse", tmp_path / "warehouse", tmp_path / "logs",
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
     )  # fmt: skip
 
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == 3
+    assert ran.stderr.count("wrong_encoding: is UTF-16") == 150
     assert ran.stdout.splitlines()[-1].startswith("read 150 = accepted 150 + ")
 
 
