@@ -9,7 +9,7 @@ from typing import Any
 
 from fuzz.target import NUMBERS, TEXTS, damage_bytes
 
-PLACES = ("response", "body", "response_body", "output", "completion", "data")
+PLACES = ("response", "body", "response_body", "output", "completion", "data", "event", "chunk")
 KEYS = (
     *("id", "object", "created", "created_at", "model", "usage", "service_tier", "status", "metadata", "project_id"),
     *("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "prompt_tokens_details", "cached_tokens"),

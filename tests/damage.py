@@ -340,13 +340,14 @@ class Author:
             wrapper[r.choice(("user_id", "user"))] = "u-1"
         wrapper["request"] = {"model": "gpt-4o-mini", "service_tier": "auto"}
         draft.place = r.choice(
-            ("response", "response", "body", "response_body", "output", "completion", "data", "response.body")
+            (
+                *("response", "response", "body", "response_body", "output", "completion", "data", "event", "chunk"),
+                *("response.body", "response.body", "event.response", "data.response"),
+            )
         )
         draft.is_encoded = r.random() < 0.2
-        if draft.place == "response.body":
-            wrapper["response"] = {"headers": {}, "body": "@record@"}
-        else:
-            wrapper[draft.place] = "@record@"
+        outer, _, inner = draft.place.partition(".")
+        wrapper[outer] = {"headers": {}, inner: "@record@"} if inner else "@record@"
         if draft.shape == "embeddings" and r.random() < 0.1:
             wrapper["request"]["model"] = draft.record.pop("model")
         draft.wrapper = wrapper

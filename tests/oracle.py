@@ -395,7 +395,12 @@ def is_kind(value: Any, *kinds: str) -> str | None:
 # -------------------------------------------------------------------------------------------------- recognising shapes
 
 COMPLETIONS_RESULT = "organization.usage.completions.result"
-PLACES = ("response", "body", "response_body", "output", "completion", "data")
+# Where a wrapper may carry a provider's object, in the order in which they are looked into: keys, from the outside in.
+PLACES = (
+    *(("response",), ("response", "body"), ("body",), ("response_body",), ("output",), ("completion",), ("data",)),
+    *(("event",), ("chunk",), ("event", "response"), ("data", "response")),
+)
+PLACE_KEYS = frozenset(key for place in PLACES for key in place)
 WRAPPED_SHAPES = ("chat", "responses", "embeddings")
 
 # The keys that are read, as a tree: a key that stands twice on the way to one of them makes the record ambiguous.
@@ -508,14 +513,22 @@ def recognise(value: Any) -> str | None:
 def unwrap(value: JsonObject) -> tuple[JsonObject, Tree] | None:
     """The provider's object inside a wrapper, with the tree of keys that leads to it."""
     for place in PLACES:
-        inner = decoded(value.get(place))
+        inner = carried(value, place)
         if recognise(inner) in WRAPPED_SHAPES:
-            return inner, {place: {}}
-        if place == "response" and isinstance(inner, JsonObject):
-            body = decoded(inner.get("body"))
-            if recognise(body) in WRAPPED_SHAPES:
-                return body, {"response": {"body": {}, "status_code": {}}}
+            way: Tree = {}
+            for key in reversed(place):
+                way = {key: way}
+            # What the wrapper keeps beside it under `response` may hold the status of the answer.
+            return inner, {"response": {**way["response"], "status_code": {}}} if "response" in way else way
     return None
+
+
+def carried(value: JsonObject, place: tuple[str, ...]) -> Any:
+    """What stands at a place of a wrapper, on whose way any object may be written as a string."""
+    at: Any = value
+    for key in place:
+        at = decoded(at.get(key)) if isinstance(at, JsonObject) else None
+    return at
 
 
 def decoded(value: Any) -> Any:
@@ -537,7 +550,7 @@ def refuse_repeated(value: Any, tree: Tree) -> None:
     for key, below in tree.items():
         if below:
             inner = value.get(key)
-            refuse_repeated(decoded(inner) if key in PLACES else inner, below)
+            refuse_repeated(decoded(inner) if key in PLACE_KEYS else inner, below)
 
 
 # ------------------------------------------------------------------------------------------------------ judging JSON
@@ -631,7 +644,7 @@ def not_understood(value: JsonObject) -> Refused:
 
 def unless_repeated(value: JsonObject, reason: str) -> Refused:
     """Excluded; but where a key that decides stands twice, nobody knows what the other one said."""
-    deciding = {"custom_id", "method", "error", "status", "status_code", *PLACES}
+    deciding = {"custom_id", "method", "error", "status", "status_code", *PLACE_KEYS}
     if any(not one.repeated.isdisjoint(deciding) for one in (value, *carried_objects(value))):
         return rejected("duplicate_key")
     return excluded(reason)
@@ -639,11 +652,8 @@ def unless_repeated(value: JsonObject, reason: str) -> Refused:
 
 def carried_objects(value: JsonObject) -> Iterator[JsonObject]:
     """The objects at the places where a wrapper may carry a provider's object."""
-    response = decoded(value.get("response"))
-    bodies = [response.get("body")] if isinstance(response, JsonObject) else []
-    for carried in [*(value.get(place) for place in PLACES), *bodies]:
-        if isinstance(carried := decoded(carried), JsonObject):
-            yield carried
+    found = (carried(value, place) for place in PLACES)
+    return (one for one in found if isinstance(one, JsonObject))
 
 
 def has_failed(value: JsonObject, *keys: str) -> bool:

@@ -7,6 +7,7 @@ duplicates, conflicts, price changes and thresholds; both read them in one night
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import Counter
 from datetime import datetime
@@ -23,6 +24,7 @@ from oracle import gzip
 from etl.pipeline import run
 from etl.run_report import Options
 from etl.warehouse import Warehouse
+from fuzz.against_oracle import told_by_oracle, told_by_package
 
 CARD = Path(__file__).parent.parent / "etl" / "card"
 RECORDS = int(os.environ.get("COSTROLL_ORACLE_RECORDS", "12000"))
@@ -61,6 +63,52 @@ def test_every_fate_and_every_cost_is_what_the_oracle_says(tmp_path: Path, seed:
     )
     assert rollup_published(warehouse) == rollup_judged(verdict)
     assert charges_sum(warehouse) == rollups_sum(warehouse)
+
+
+ANSWER = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1_763_683_200,
+    "model": "gpt-4o-mini-2024-07-18",
+    "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
+}
+# What decides beside fate and reason stands in the comparison of the two; here is what both must say.
+LINES: dict[str, tuple[object, list[Outcome]]] = {
+    "an answer in the response of data": ({"data": {"response": ANSWER}}, [("accepted", "request")]),
+    "an answer in the response of an event": ({"event": {"response": ANSWER}}, [("accepted", "request")]),
+    "an answer in a chunk": ({"chunk": ANSWER}, [("accepted", "request")]),
+    "data that is text with a response that is text": (
+        {"data": json.dumps({"response": json.dumps(ANSWER)})},
+        [("accepted", "request")],
+    ),
+    "data that is an answer and has another in its response": (
+        {"data": {**ANSWER, "response": {**ANSWER, "id": "chatcmpl-2"}}},
+        [("accepted", "request")],
+    ),
+    "data of an event, which is no place": ({"event": {"data": ANSWER}}, [("rejected", "unknown_shape")]),
+    "a failure beside data": ({"status": 500, "data": {"response": ANSWER}}, [("excluded", "http_error")]),
+    "a failure below data, which is no status": (
+        {"data": {"response": ANSWER, "status_code": 500}},
+        [("accepted", "request")],
+    ),
+    "an error in the response of data": ({"data": {"response": {"error": {}}}}, [("excluded", "error_response")]),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_both_readers_say_the_same_of_a_line_on_which_they_could_differ(tmp_path: Path, name: str) -> None:
+    line, expected = LINES[name]
+    (log := tmp_path / "log.jsonl").write_text(
+        f"{json.dumps(ANSWER)}\n{line if isinstance(line, str) else json.dumps(line)}\n"
+    )
+    assert_both_say(log, [("accepted", "request"), *expected])
+
+
+def assert_both_say(log: Path, expected: list[Outcome]) -> None:
+    """The package and the oracle agree on every record of a file, and on these fates."""
+    told, judged = told_by_package(log), told_by_oracle(log)
+    assert told == judged
+    assert Counter((fate, reason) for fate, reason, *_ in told.elements()) == Counter(expected)
 
 
 def plainly(fate: str, reason: str | None) -> Outcome:
