@@ -258,13 +258,14 @@ def after_space(text: str, at: int) -> int:
 
 
 class Part(NamedTuple):
-    """One record of a JSON file: where it begins, its value, and the bucket around it, if any."""
+    """One record of a JSON file: where it begins, its value, and the interval of the bucket around it, if any."""
 
     line_number: int
     value: Any
-    bucket: JsonObject | None = None
+    interval: Interval | None = None
 
 
+Interval = tuple[Any, Any]  # `start_time` and `end_time`
 Outcome = Usage | Refused
 BOM = b"\xef\xbb\xbf"
 
@@ -316,14 +317,12 @@ def judged(attempt: Callable[[], Usage]) -> Outcome:
 
 
 def read_line(line_number: int, line: bytes, rules: Rules) -> list[Outcome]:
-    """The records of one JSONL line: one, or those of an organisation-usage bucket."""
+    """The records of one JSONL line: one, or those of a page, list or bucket."""
     try:
         value = parse_line(line)
     except Refused as refusal:
         return [refusal]
-    text = "" if is_kind(value, "page", "bucket", "list") is None else line.strip(b" \t\r\n\v\f").decode()
-    parts = cut_usage(value, text, after_space(text, 0), lambda _: line_number) if text else [Part(line_number, value)]
-    return [judged(partial(usage_of_part, part, rules)) for part in parts]
+    return [judged(partial(usage_of_part, part, rules)) for part in cut(value, None, 0, lambda _: line_number)]
 
 
 def parse_line(line: bytes) -> Any:
@@ -368,22 +367,46 @@ def cut_document(text: str, value: Any) -> Iterator[Part]:
     if isinstance(value, list):
         items = array_items(text, at)
     for position, item in items:
-        yield from cut_usage(item, text, position, line_of)
+        yield from cut(item, text, position, line_of)
 
 
-def cut_usage(value: Any, text: str, at: int, line_of: Callable[[int], int]) -> Iterator[Part]:
-    """The entries of a page or list, the results of a bucket; anything else is one record."""
-    kind = is_kind(value, "page", "bucket", "list")
-    is_clear = kind in ("page", "list") and value.repeated.isdisjoint(("object", "data"))
-    is_clear = is_clear and (kind == "page" or recognise(value) == "usage")
-    if is_clear and isinstance(value.get("data"), list) and value["data"]:
-        for position, bucket in array_items(text, member_position(text, at, "data")):
-            yield from cut_usage(bucket, text, position, line_of)
-    elif kind == "bucket" and isinstance(value.get("results"), list) and value["results"]:
-        for position, result in array_items(text, member_position(text, at, "results")):
-            yield Part(line_of(position), result, value)
+# By the `object` of what holds further records: the keys that decide how it is taken apart, that of its array first.
+HOLDERS = {
+    "page": ("data", "object"),
+    "list": ("data", "object"),
+    "bucket": ("results", "object", "start_time", "end_time"),
+}
+
+
+def cut(
+    value: Any, text: str | None, at: int, line_of: Callable[[int], int], interval: Interval | None = None
+) -> Iterator[Part]:
+    """The entries of a page, list or bucket, each cut in its turn; anything else is one record.
+
+    What cannot be cut without a guess is one record, too, however many it may hold.
+
+    Args:
+        value: what begins at `at` of `text`.
+        text: None where all records stand on one line, so that it does not matter where each begins.
+        line_of: the line of a position.
+        interval: that of the bucket around it.
+    """
+    kind = is_kind(value, *HOLDERS) if recognise(value) == "usage" else None
+    key = HOLDERS[kind][0] if kind else ""
+    entries = value.get(key) if kind and value.repeated.isdisjoint(HOLDERS[kind]) else None
+    if isinstance(entries, list) and entries:
+        inner = interval_of(value, interval) if kind == "bucket" else None
+        places = array_items(text, member_position(text, at, key)) if text else ((at, entry) for entry in entries)
+        for position, entry in places:
+            yield from cut(entry, text, position, line_of, inner)
     else:
-        yield Part(line_of(at), value)
+        yield Part(line_of(at), value, interval)
+
+
+def interval_of(value: JsonObject, around: Interval | None) -> Interval:
+    """An object's own `start_time` and `end_time`; what it does not say, what is around it does."""
+    start, end = around or (None, None)
+    return first_of(value.get("start_time"), start), first_of(value.get("end_time"), end)
 
 
 def is_kind(value: Any, *kinds: str) -> str | None:
@@ -458,7 +481,16 @@ RESULT_COUNTS = (
     *("input_cache_write_tokens", "input_cache_write_12h_tokens", "input_audio_tokens", "input_cached_audio_tokens"),
     *("output_audio_tokens", "input_image_tokens", "input_cached_image_tokens", "output_image_tokens"),
 )
-RESULT_DIMENSIONS = ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source")
+RESULT_DIMENSIONS = (
+    "project_id",
+    "user_id",
+    "api_key_id",
+    "model",
+    "batch",
+    "service_tier",
+    "api_source",
+    "organization_id",
+)
 
 # Columns of the plain format, named after meter and caching status.
 INPUT_COLUMNS: dict[str, tuple[str, str]] = {
@@ -590,12 +622,9 @@ def usage_of_part(part: Part, rules: Rules) -> Usage:
     value = part.value
     if not isinstance(value, JsonObject):
         raise rejected("not_an_object")
-    if part.bucket is not None:
-        refuse_repeated(part.bucket, {"object": {}, "start_time": {}, "end_time": {}, "results": {}})
-        return usage_of_result(value, part.bucket, rules)
     shape = recognise(value)
     if shape == "usage":
-        return usage_outside_bucket(value, rules)
+        return usage_of_result(value, part.interval, rules) if is_kind(value, COMPLETIONS_RESULT) else uncut(value)
     if shape == "plain":
         return usage_of_plain_json(value, rules)
     if shape == "batch":
@@ -938,27 +967,23 @@ def response_instant(shape: str, value: JsonObject, around: Envelope) -> int:
 # ---------------------------------------------------------------------------------------------- organisation usage
 
 
-def usage_outside_bucket(value: JsonObject, rules: Rules) -> Usage:
-    """A page, list or bucket that could not be cut into results, or a result on its own."""
-    refuse_repeated(value, {key: {} for key in ("object", "data", "results", "start_time", "end_time")})
-    if value["object"] == COMPLETIONS_RESULT:
-        return usage_of_result(value, JsonObject([]), rules)
-    inside = value.get("results" if value["object"] == "bucket" else "data")
-    if inside is None or inside == []:
-        raise excluded("empty_bucket")
-    raise rejected("invalid_field")
+def uncut(value: JsonObject) -> Usage:
+    """A page, list or bucket that could not be cut into records."""
+    keys = HOLDERS[value["object"]]
+    refuse_repeated(value, {key: {} for key in keys})
+    raise excluded("empty_bucket") if value.get(keys[0]) in (None, []) else rejected("invalid_field")
 
 
-def usage_of_result(value: JsonObject, bucket: JsonObject, rules: Rules) -> Usage:
-    """One entry of a bucket's `results`."""
-    if value.get("object") not in (None, COMPLETIONS_RESULT):
-        raise rejected("unknown_shape")
-    refuse_repeated(value, {key: {} for key in ("object", *RESULT_COUNTS, *RESULT_DIMENSIONS)})
+def usage_of_result(value: JsonObject, around: Interval | None, rules: Rules) -> Usage:
+    """One result of completions; a bucket around it says when, where it does not itself."""
+    refuse_repeated(
+        value, {key: {} for key in ("object", *RESULT_COUNTS, *RESULT_DIMENSIONS, "start_time", "end_time")}
+    )
     counts = aggregate_counts(value, json_count)
     batch = value.get("batch")
     if batch is not None and not isinstance(batch, bool):
         raise rejected("invalid_field")
-    times = [bucket.get(key) for key in ("start_time", "end_time")]
+    times = interval_of(value, around)
     interval = ["" if time is None else time.literal if isinstance(time, Number) else "no number" for time in times]
     return aggregate(counts, value, batch, interval, rules)
 
@@ -1023,19 +1048,23 @@ def aggregate(
     instant = rules.plausible(start)
     requests = quantities.pop(("requests", ""))
     # Of who used it anything but a text is ignored.
-    who = {key: values[key] for key in ("project_id", "user_id", "api_key_id") if isinstance(values.get(key), str)}
-    others = (*map(who.get, ("project_id", "user_id", "api_key_id")), values.get("api_source"))
+    keys = ("organization_id", "project_id", "user_id", "api_key_id")
+    organization, project, user, api_key = (text if isinstance(text := values.get(key), str) else None for key in keys)
+    account = first_of(organization, rules.account)
     return Usage(
         instant=instant,
         provider="openai",
         model=model,
         tier=tier,
         quantities=quantities,
-        account_id=rules.account,
-        project_id=who.get("project_id"),
+        account_id=account,
+        project_id=project,
         requests=requests,
         source_kind="aggregate",
-        identity=(rules.account, "openai", instant, end, model, batch, service_tier, *others),
+        identity=(
+            *(account, "openai", instant, end, model, batch, service_tier),
+            *(project, user, api_key, values.get("api_source")),
+        ),
     )
 
 

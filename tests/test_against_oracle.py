@@ -73,6 +73,15 @@ ANSWER = {
     "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
 }
 # What decides beside fate and reason stands in the comparison of the two; here is what both must say.
+RESULT = {
+    "object": "organization.usage.completions.result",
+    "model": "gpt-4o-mini-2024-07-18",
+    "input_tokens": 1000,
+    "output_tokens": 100,
+    "num_model_requests": 2,
+}
+UNNAMED = {key: value for key, value in RESULT.items() if key != "object"}
+BUCKET = {"object": "bucket", "start_time": 1_763_596_800, "end_time": 1_763_600_400}
 LINES: dict[str, tuple[object, list[Outcome]]] = {
     "an answer in the response of data": ({"data": {"response": ANSWER}}, [("accepted", "request")]),
     "an answer in the response of an event": ({"event": {"response": ANSWER}}, [("accepted", "request")]),
@@ -92,6 +101,47 @@ LINES: dict[str, tuple[object, list[Outcome]]] = {
         [("accepted", "request")],
     ),
     "an error in the response of data": ({"data": {"response": {"error": {}}}}, [("excluded", "error_response")]),
+    "a result that does not say what it is": (
+        {**BUCKET, "results": [UNNAMED, RESULT]},
+        [("rejected", "unknown_shape"), ("accepted", "aggregate")],
+    ),
+    "results of other things": (
+        {**BUCKET, "results": [ANSWER, {"error": {}}, {**RESULT, "object": "other"}]},
+        [("accepted", "request"), ("excluded", "error_response"), ("rejected", "unknown_shape")],
+    ),
+    "a result with an hour of its own": (
+        {**BUCKET, "results": [{**RESULT, "start_time": 1_763_604_000, "end_time": 1_763_607_600}]},
+        [("accepted", "aggregate")],
+    ),
+    "a result with an end of its own": (
+        {**BUCKET, "results": [{**RESULT, "end_time": 1_763_607_600}]},
+        [("accepted", "aggregate")],
+    ),
+    "a result alone with its hour": (
+        {**RESULT, "start_time": 1_763_604_000, "end_time": 1_763_607_600},
+        [("accepted", "aggregate")],
+    ),
+    "a result alone": (RESULT, [("rejected", "missing_timestamp")]),
+    "results of two accounts": (
+        {**BUCKET, "results": [{**RESULT, "organization_id": name} for name in ("org-1", None, 7)]},
+        [("accepted", "aggregate")] * 3,
+    ),
+    "a bucket in a bucket": (
+        {**BUCKET, "results": [{"object": "bucket", "results": [RESULT, RESULT]}, RESULT]},
+        [("accepted", "aggregate")] * 3,
+    ),
+    "results twice": (
+        json.dumps({**BUCKET, "results": [RESULT, RESULT]}).replace('"results"', '"results": 1, "results"', 1),
+        [("rejected", "duplicate_key")],
+    ),
+    "start_time twice in a bucket": (
+        json.dumps({**BUCKET, "results": [RESULT, RESULT]}).replace('"start_time"', '"start_time": 1, "start_time"', 1),
+        [("rejected", "duplicate_key")],
+    ),
+    "data twice in a bucket, which is not read there": (
+        json.dumps({**BUCKET, "data": 1, "results": [RESULT]}).replace('"data"', '"data": 2, "data"', 1),
+        [("accepted", "aggregate")],
+    ),
 }
 
 
