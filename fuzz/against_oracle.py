@@ -77,7 +77,7 @@ def _told_of_row(row: dict[str, Any]) -> Told:
     return (
         *("accepted", row["source_kind"], row["line_number"], row["occurred_at"].isoformat()),
         *(row.get("provider"), row.get("model"), row.get("tier"), row.get("account_id"), row.get("project_id")),
-        *(row["requests"], row["request_id"] if is_named else None, quantities),
+        *(row["requests"], row["request_id"] if is_named else None, row.get("interval_end"), quantities),
     )
 
 
@@ -102,5 +102,6 @@ def _told_of_outcome(number: int, outcome: oracle.Outcome) -> Told:
     return (
         *("accepted", outcome.source_kind, number, at.isoformat()),
         *(outcome.provider, outcome.model, outcome.tier, outcome.account_id, outcome.project_id),
-        *(outcome.requests, outcome.request_id if is_request else None, quantities),
+        *(outcome.requests, outcome.request_id if is_request else None),
+        *(None if outcome.ends is None else outcome.ends // oracle.SECOND, quantities),
     )

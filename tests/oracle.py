@@ -115,6 +115,7 @@ class Usage:
     account_id: str | None = None
     project_id: str | None = None
     requests: int = 1
+    ends: int | None = None  # of an aggregate's interval
     prompt_tokens: int = 0
     source_kind: str = "request"
     splits_cached_input: bool = True
@@ -1060,6 +1061,7 @@ def aggregate(
         account_id=account,
         project_id=project,
         requests=requests,
+        ends=end,
         source_kind="aggregate",
         identity=(
             *(account, "openai", instant, end, model, batch, service_tier),
