@@ -534,9 +534,10 @@ def recognise(value: Any) -> str | None:
         if value.get("usage") is not None:
             return "embeddings"
         return "usage" if value.get("data") is not None and value.get("model") is None else None
-    if kind in ("page", "bucket", COMPLETIONS_RESULT) and "starting_at" not in value:
+    if kind in ("page", "bucket", COMPLETIONS_RESULT):
         return "usage"
-    if "occurred_at" in value and "model" in value and any(column in value for column in PLAIN_COUNTS):
+    has_quantity = any(value.get(column) is not None for column in PLAIN_COUNTS)
+    if value.get("occurred_at") is not None and value.get("model") is not None and has_quantity:
         return "plain"
     if value.get("custom_id") is not None and value.get("method") is None and ("response" in value or "error" in value):
         return "batch"
@@ -1075,19 +1076,23 @@ def aggregate(
 
 def usage_of_plain_json(value: JsonObject, rules: Rules) -> Usage:
     """A JSON object of the plain format."""
-    refuse_repeated(value, {key: {} for key in (*PLAIN_TEXTS, *PLAIN_COUNTS)})
+    refuse_repeated(value, {key: {} for key in (*PLAIN_TEXTS, *PLAIN_COUNTS, "reasoning_tokens")})
     return plain(value, json_count, rules)
 
 
 def plain(values: Mapping[str, Any], as_count: Callable[[Any], int], rules: Rules) -> Usage:
     """A record of the plain format, whose columns are the quantities themselves."""
-    count = read_counts(values, [], PLAIN_COUNTS, as_count)
+    count = read_counts(values, [], [*PLAIN_COUNTS, "reasoning_tokens"], as_count)
     quantities = {meter: count[column] for column, meter in PLAIN_COLUMNS.items()}
-    if values.get("input_tokens") is not None and values.get("input_uncached_tokens") is None:
-        parts = sum(n for (meter, _), n in quantities.items() if meter in ("input", "audio_input", "image_input"))
-        quantities["input", "uncached"] = count["input_tokens"] - parts
-        if parts > count["input_tokens"]:
+    if values.get("input_tokens") is not None:
+        parts = sum(count[column] for column in INPUT_COLUMNS if column != "input_uncached_tokens")
+        uncached = count["input_tokens"] - parts
+        said = values.get("input_uncached_tokens")
+        if uncached < 0 or (said is not None and count["input_uncached_tokens"] != uncached):
             raise rejected("parts_exceed_whole")
+        quantities["input", "uncached"] = uncached
+    if values.get("output_tokens") is not None and count["reasoning_tokens"] > count["output_tokens"]:
+        raise rejected("parts_exceed_whole")
     model, request_id, tier = values.get("model"), given(values.get("request_id")), values.get("tier")
     check_texts(model, request_id, tier, values.get("provider"), model_required=True)
     provider = values.get("provider")

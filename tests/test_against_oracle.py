@@ -82,6 +82,7 @@ RESULT = {
 }
 UNNAMED = {key: value for key, value in RESULT.items() if key != "object"}
 BUCKET = {"object": "bucket", "start_time": 1_763_596_800, "end_time": 1_763_600_400}
+PLAIN = {"occurred_at": "2025-11-21T01:00:00Z", "model": "gpt-4o-mini-2024-07-18", "output_tokens": 100}
 LINES: dict[str, tuple[object, list[Outcome]]] = {
     "an answer in the response of data": ({"data": {"response": ANSWER}}, [("accepted", "request")]),
     "an answer in the response of an event": ({"event": {"response": ANSWER}}, [("accepted", "request")]),
@@ -137,6 +138,24 @@ LINES: dict[str, tuple[object, list[Outcome]]] = {
     "start_time twice in a bucket": (
         json.dumps({**BUCKET, "results": [RESULT, RESULT]}).replace('"start_time"', '"start_time": 1, "start_time"', 1),
         [("rejected", "duplicate_key")],
+    ),
+    "a plain record whose model is null": ({**PLAIN, "model": None}, [("rejected", "unknown_shape")]),
+    "a plain record without quantities": ({**PLAIN, "output_tokens": None}, [("rejected", "unknown_shape")]),
+    "a plain record with more reasoning than output": (
+        {**PLAIN, "reasoning_tokens": 101},
+        [("rejected", "parts_exceed_whole")],
+    ),
+    "a plain record whose whole is its parts": (
+        {**PLAIN, "input_tokens": 30, "input_uncached_tokens": 10, "video_input_uncached_tokens": 20},
+        [("accepted", "request")],
+    ),
+    "a plain record whose whole is not its parts": (
+        {**PLAIN, "input_tokens": 31, "input_uncached_tokens": 10, "video_input_uncached_tokens": 20},
+        [("rejected", "parts_exceed_whole")],
+    ),
+    "a plain record whose parts are not in its whole": (
+        {**PLAIN, "input_tokens": 19, "video_input_uncached_tokens": 20},
+        [("rejected", "parts_exceed_whole")],
     ),
     "data twice in a bucket, which is not read there": (
         json.dumps({**BUCKET, "data": 1, "results": [RESULT]}).replace('"data"', '"data": 2, "data"', 1),
