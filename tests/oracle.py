@@ -742,7 +742,7 @@ def usage_of_response(shape: str, value: JsonObject, envelope: Envelope | None, 
     if shape == "embeddings" and model is None:
         request = around.record.get("request")
         model = first_of(around.first("model"), request.get("model") if isinstance(request, JsonObject) else None)
-    tier_text = None if in_batch or shape == "embeddings" else value.get("service_tier")
+    tier_text = None if shape == "embeddings" else value.get("service_tier")
     check_texts(model, request_id, tier_text, model_required=True)
     return Usage(
         instant=rules.plausible(response_instant(shape, value, around)),

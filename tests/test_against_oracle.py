@@ -72,7 +72,6 @@ ANSWER = {
     "model": "gpt-4o-mini-2024-07-18",
     "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
 }
-# What decides beside fate and reason stands in the comparison of the two; here is what both must say.
 RESULT = {
     "object": "organization.usage.completions.result",
     "model": "gpt-4o-mini-2024-07-18",
@@ -83,6 +82,14 @@ RESULT = {
 UNNAMED = {key: value for key, value in RESULT.items() if key != "object"}
 BUCKET = {"object": "bucket", "start_time": 1_763_596_800, "end_time": 1_763_600_400}
 PLAIN = {"occurred_at": "2025-11-21T01:00:00Z", "model": "gpt-4o-mini-2024-07-18", "output_tokens": 100}
+
+
+def in_batch(answer: dict[str, object]) -> dict[str, object]:
+    """A line of a batch output file."""
+    return {"custom_id": "1", "response": {"status_code": 200, "body": answer}}
+
+
+# Lines, and the fates of their records; what is counted must be the same without being told here.
 LINES: dict[str, tuple[object, list[Outcome]]] = {
     "an answer in the response of data": ({"data": {"response": ANSWER}}, [("accepted", "request")]),
     "an answer in the response of an event": ({"event": {"response": ANSWER}}, [("accepted", "request")]),
@@ -139,6 +146,15 @@ LINES: dict[str, tuple[object, list[Outcome]]] = {
         json.dumps({**BUCKET, "results": [RESULT, RESULT]}).replace('"start_time"', '"start_time": 1, "start_time"', 1),
         [("rejected", "duplicate_key")],
     ),
+    "a tier that is a number in a batch, where it is not used": (
+        in_batch({**ANSWER, "service_tier": 5}),
+        [("rejected", "invalid_field")],
+    ),
+    "a tier with a control character in a batch": (
+        in_batch({**ANSWER, "service_tier": "fl\x7fex"}),
+        [("rejected", "control_character")],
+    ),
+    "a tier of its own in a batch": (in_batch({**ANSWER, "service_tier": "flex"}), [("accepted", "request")]),
     "a plain record whose model is null": ({**PLAIN, "model": None}, [("rejected", "unknown_shape")]),
     "a plain record without quantities": ({**PLAIN, "output_tokens": None}, [("rejected", "unknown_shape")]),
     "a plain record with more reasoning than output": (
