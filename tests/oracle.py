@@ -657,20 +657,20 @@ def not_understood(value: JsonObject) -> Refused:
     """What becomes of a record in which nothing is recognised."""
     if all(key in value for key in ("custom_id", "method", "url")):
         return rejected("batch_input")
-    carried = list(carried_objects(value))
+    if value.get("object") == "organization.costs.result":
+        return rejected("statement_record")
+    given = {key for key, held in value.items() if held is not None}
+    if given >= {"created", "data"} and given.isdisjoint(("object", "id", "error", "usage")):
+        return rejected("missing_usage")  # as DALL-E answers
     if isinstance(value.get("error"), JsonObject):
         return unless_repeated(value, "error_response")
     if has_failed(value) or has_failed_response(value):
         return unless_repeated(value, "http_error")
-    if any(isinstance(inner.get("error"), JsonObject) for inner in carried):
+    if any(isinstance(inner.get("error"), JsonObject) for inner in carried_objects(value)):
         return unless_repeated(value, "error_response")
     if value.keys() == {"request"} and isinstance(value["request"], JsonObject):
         return unless_repeated(value, "batch_failed")  # a line that a Vertex batch did not process
-    given = {key for key, held in value.items() if held is not None}
-    if given >= {"created", "data"} and given.isdisjoint(("object", "id", "error", "usage")):
-        return rejected("missing_usage")  # as DALL-E answers
-    is_statement = value.get("object") == "organization.costs.result"
-    return rejected("statement_record" if is_statement else "unknown_shape")
+    return rejected("unknown_shape")
 
 
 def unless_repeated(value: JsonObject, reason: str) -> Refused:

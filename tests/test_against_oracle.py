@@ -146,6 +146,18 @@ LINES: dict[str, tuple[object, list[Outcome]]] = {
         json.dumps({**BUCKET, "results": [RESULT, RESULT]}).replace('"start_time"', '"start_time": 1, "start_time"', 1),
         [("rejected", "duplicate_key")],
     ),
+    "an answer in data beside a time that is called created": (
+        {"created": 1_763_683_200, "data": ANSWER},
+        [("accepted", "request")],
+    ),
+    "an image answer without usage, whatever else it says": (
+        {"created": 1_763_683_200, "data": {"error": {}}, "status": 500},
+        [("rejected", "missing_usage")],
+    ),
+    "a record of a bill with an error": (
+        {"object": "organization.costs.result", "error": {}, "status": 500},
+        [("rejected", "statement_record")],
+    ),
     "a tier that is a number in a batch, where it is not used": (
         in_batch({**ANSWER, "service_tier": 5}),
         [("rejected", "invalid_field")],
