@@ -259,7 +259,7 @@ def after_space(text: str, at: int) -> int:
 
 
 class Part(NamedTuple):
-    """One record of a JSON file: where it begins, its value, and the interval of the bucket around it, if any."""
+    """One record of a JSON file: where it begins, its value or why it has none, and its bucket's interval, if any."""
 
     line_number: int
     value: Any
@@ -367,8 +367,14 @@ def cut_document(text: str, value: Any) -> Iterator[Part]:
     items: Iterable[tuple[int, Any]] = [(at, value)]
     if isinstance(value, list):
         items = array_items(text, at)
+    elif is_kind(value, "page", "list") and (key := key_of_entries(value)):
+        items = array_items(text, member_position(text, at, key))
     for position, item in items:
-        yield from cut(item, text, position, line_of)
+        # The text of each stands for itself, as a line does.
+        if has_lone_surrogate(text[position : DECODER.raw_decode(text, position)[1]]):
+            yield Part(line_of(position), rejected("invalid_json"))
+        else:
+            yield from cut(item, text, position, line_of)
 
 
 # By the `object` of what holds further records: the keys that decide how it is taken apart, that of its array first.
@@ -392,16 +398,22 @@ def cut(
         line_of: the line of a position.
         interval: that of the bucket around it.
     """
-    kind = is_kind(value, *HOLDERS) if recognise(value) == "usage" else None
-    key = HOLDERS[kind][0] if kind else ""
-    entries = value.get(key) if kind and value.repeated.isdisjoint(HOLDERS[kind]) else None
-    if isinstance(entries, list) and entries:
-        inner = interval_of(value, interval) if kind == "bucket" else None
-        places = array_items(text, member_position(text, at, key)) if text else ((at, entry) for entry in entries)
+    if key := key_of_entries(value):
+        inner = interval_of(value, interval) if is_kind(value, "bucket") else None
+        places = array_items(text, member_position(text, at, key)) if text else ((at, entry) for entry in value[key])
         for position, entry in places:
             yield from cut(entry, text, position, line_of, inner)
     else:
         yield Part(line_of(at), value, interval)
+
+
+def key_of_entries(value: Any) -> str | None:
+    """The key of the entries of a page, list or bucket, if it has any and no key stands twice that matters to them."""
+    kind = is_kind(value, *HOLDERS)
+    if kind is None or recognise(value) != "usage" or not value.repeated.isdisjoint(HOLDERS[kind]):
+        return None
+    key = HOLDERS[kind][0]
+    return key if isinstance(value.get(key), list) and value[key] else None
 
 
 def interval_of(value: JsonObject, around: Interval | None) -> Interval:
@@ -622,6 +634,8 @@ class Envelope:
 def usage_of_part(part: Part, rules: Rules) -> Usage:
     """Judge one JSON record in the order of the rules."""
     value = part.value
+    if isinstance(value, Refused):
+        raise value
     if not isinstance(value, JsonObject):
         raise rejected("not_an_object")
     shape = recognise(value)

@@ -201,6 +201,34 @@ def test_both_readers_say_the_same_of_a_line_on_which_they_could_differ(tmp_path
     assert_both_say(log, [("accepted", "request"), *expected])
 
 
+LONE = '"\\ud83d"'
+DOCUMENTS: dict[str, tuple[str, list[Outcome]]] = {
+    "a character cut in half in one of a list": (
+        f'{{"object": "list", "data": [\n{json.dumps(ANSWER)},\n{{"id": {LONE}}},\n7]}}',
+        [("accepted", "request"), ("rejected", "invalid_json"), ("rejected", "not_an_object")],
+    ),
+    "a character cut in half beside a list": (
+        f'{{"object": "list", "name": {LONE},\n"data": [{json.dumps(ANSWER)}]}}',
+        [("accepted", "request")],
+    ),
+    "a character cut in half in one of a bucket, which is read as a whole": (
+        f'{{"object": "page", "data": [\n{json.dumps({**BUCKET, "results": [RESULT, RESULT]})[:-2]},\n{LONE}]}}]}}',
+        [("rejected", "invalid_json")],
+    ),
+    "a character cut in half in an array": (
+        f"[{json.dumps(ANSWER)},\n{LONE}]",
+        [("accepted", "request"), ("rejected", "invalid_json")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_both_readers_say_the_same_of_a_document_that_they_could_cut_differently(tmp_path: Path, name: str) -> None:
+    text, expected = DOCUMENTS[name]
+    (log := tmp_path / "log.json").write_text(text)
+    assert_both_say(log, expected)
+
+
 def assert_both_say(log: Path, expected: list[Outcome]) -> None:
     """The package and the oracle agree on every record of a file, and on these fates."""
     told, judged = told_by_package(log), told_by_oracle(log)
