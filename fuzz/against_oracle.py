@@ -28,6 +28,8 @@ RULES = oracle.Rules(oracle.micros_of(NOW) + oracle.DAY, "own-account")
 COLUMN = {(meter, status): column for column, meter, status in QUANTITY_COLUMNS}
 INSTANT = pl.Datetime("us")
 
+LAST_SECOND = 253_402_300_799  # of the calendar, at the end of 9999
+
 # A record's fate, reason and usage; of an excluded one the line is not told.
 Told = tuple[Any, ...]
 
@@ -103,5 +105,11 @@ def _told_of_outcome(number: int, outcome: oracle.Outcome) -> Told:
         *("accepted", outcome.source_kind, number, at.isoformat()),
         *(outcome.provider, outcome.model, outcome.tier, outcome.account_id, outcome.project_id),
         *(outcome.requests, outcome.request_id if is_request else None),
-        *(None if outcome.ends is None else outcome.ends // oracle.SECOND, quantities),
+        *(None if outcome.ends is None else _calendar_second(outcome.ends), quantities),
     )
+
+
+def _calendar_second(instant: int) -> int:
+    """An instant in seconds; the package keeps the calendar's last one for whatever is outside of it."""
+    seconds = instant // oracle.SECOND
+    return seconds if abs(seconds) <= LAST_SECOND else LAST_SECOND

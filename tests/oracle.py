@@ -755,7 +755,8 @@ def usage_of_response(shape: str, value: JsonObject, envelope: Envelope | None, 
     model = value.get("model")
     if shape == "embeddings" and model is None:
         request = around.record.get("request")
-        model = first_of(around.first("model"), request.get("model") if isinstance(request, JsonObject) else None)
+        asked = Envelope(request).text("model") if isinstance(request, JsonObject) else None
+        model = first_of(around.text("model"), asked)
     tier_text = None if shape == "embeddings" else value.get("service_tier")
     check_texts(model, request_id, tier_text, model_required=True)
     return Usage(

@@ -72,6 +72,7 @@ ANSWER = {
     "model": "gpt-4o-mini-2024-07-18",
     "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
 }
+EMBEDDING = {"object": "list", "data": [], "usage": {"prompt_tokens": 8}}
 RESULT = {
     "object": "organization.usage.completions.result",
     "model": "gpt-4o-mini-2024-07-18",
@@ -145,6 +146,18 @@ LINES: dict[str, tuple[object, list[Outcome]]] = {
     "start_time twice in a bucket": (
         json.dumps({**BUCKET, "results": [RESULT, RESULT]}).replace('"start_time"', '"start_time": 1, "start_time"', 1),
         [("rejected", "duplicate_key")],
+    ),
+    "a wrapper whose model is none": (
+        {"ts": 1_763_683_200, "model": 5, "request": {"model": "text-embedding-3-small"}, "response": EMBEDDING},
+        [("accepted", "request")],
+    ),
+    "a wrapper whose models are none": (
+        {"ts": 1_763_683_200, "model": 5, "request": {"model": {}}, "response": EMBEDDING},
+        [("rejected", "missing_model")],
+    ),
+    "an embedding whose own model is none": (
+        {"ts": 1_763_683_200, "model": "text-embedding-3-small", "response": {**EMBEDDING, "model": 5}},
+        [("rejected", "invalid_field")],
     ),
     "an answer in data beside a time that is called created": (
         {"created": 1_763_683_200, "data": ANSWER},
