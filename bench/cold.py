@@ -1,4 +1,4 @@
-"""A cold night: one log into a new warehouse, beside a hand-written DuckDB script and the least that DuckDB can do."""
+"""A cold night: one log into a new warehouse, beside a hand-written DuckDB script and the least that a night can do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run_script(name: str, script: list[str], options: Options, log: Path) -> Mea
     shutil.rmtree(out, ignore_errors=True)
     measured = measure(f"the {name}", [sys.executable, *script, str(log), str(options.rates), str(out)])
     shutil.rmtree(out, ignore_errors=True)
-    say(f"{name} {log.name}: {measured.wall_seconds:.2f} s")
+    say(f"{Path(script[-1]).name} {log.name}: {measured.wall_seconds:.2f} s")
     return measured
 
 
