@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import duckdb
 import polars as pl
 from fsspec import AbstractFileSystem
 
@@ -60,7 +61,8 @@ class ChunkQuery:
                 f"compression='none', columns={wanted.columns}, ignore_errors={ignore_errors}, "
                 f"maximum_object_size={_OBJECT_BYTES_MAX})"
             )
-            frame = pl.from_arrow(self._connection.sql(query).to_arrow_table())
+            with _said_as_text():
+                frame = pl.from_arrow(self._connection.sql(query).to_arrow_table())
         assert isinstance(frame, pl.DataFrame)
         return frame
 
@@ -82,12 +84,22 @@ class ChunkQuery:
                 f"FROM read_ndjson_objects('{name}', compression='none', ignore_errors=true, "
                 f"maximum_object_size={_OBJECT_BYTES_MAX})) WHERE {wanted.is_odd}"
             )
-            return [row for (row,) in self._connection.sql(query).fetchall()]
+            with _said_as_text():
+                return [row for (row,) in self._connection.sql(query).fetchall()]
 
     def is_json(self, text: str) -> bool:
         """Whether a text is one JSON value, however deep; a trailing comma passes."""
         [(is_json,)] = self._connection.execute("SELECT json_valid(?::VARCHAR)", [text]).fetchall()
         return bool(is_json)
+
+
+@contextmanager
+def _said_as_text() -> Iterator[None]:
+    """DuckDB quotes the beginning of what it objects to, and may cut a character in half: that is no text to Python."""
+    try:
+        yield
+    except UnicodeDecodeError as cut:
+        raise duckdb.InvalidInputException(cut.object.decode(errors="replace")) from cut
 
 
 class Conflict(Exception):

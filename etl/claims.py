@@ -15,6 +15,7 @@ from etl.json_values import NO_TEXT
 from etl.shapes import Shape
 from etl.sources import SOURCES
 from etl.sources.base import Source
+from etl.sources.containers import CONTAINERS
 from etl.sources.envelopes import ENVELOPES, PLACES
 from etl.sources.marks import Marks, parted
 
@@ -142,7 +143,8 @@ def rivals(shape: Shape) -> list[tuple[str, Marks]]:
     """What `recognise` would take a row for before it came to this shape, and where its marks would stand."""
     own_marks = shape.marks
     assert own_marks is not None
-    found = [(shape.prefix, marks) for marks in _earlier(shape)]
+    found = [("", container.marks) for container in CONTAINERS]  # these are taken apart before anything is recognised
+    found += [(shape.prefix, marks) for marks in _earlier(shape)]
     if shape.place:
         found += [("", marks) for source in SOURCES for marks in _marks_of(source)]
         for envelope in ENVELOPES:

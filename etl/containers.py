@@ -24,9 +24,8 @@ def entries(record: Json) -> Iterator[Json | Decided]:
         return
     key = next((key for key in container.entries if record.get(key) is not None), container.entries[0])
     found = record.get(key)
-    read = (*container.marks.where, *container.entries, *container.inherited, *container.beside)
     others = {key: record.get(key) for key in container.beside}
-    if not getattr(record, "doubled", frozenset()).isdisjoint(read):
+    if not getattr(record, "doubled", frozenset()).isdisjoint(_deciding(container)):
         yield Decided("rejected", "duplicate_key")
     elif not found and isinstance(found, list | None) and not any(others.values()):
         yield Decided("excluded", "empty_bucket")
@@ -39,16 +38,28 @@ def entries(record: Json) -> Iterator[Json | Decided]:
                 yield Decided("rejected", "invalid_field")
 
 
+def _deciding(container: Container) -> tuple[str, ...]:
+    """The keys by which it is told what its records are."""
+    return (*container.marks.where, *container.entries, *container.inherited, *container.beside)
+
+
 def _entry(entry: Any, record: Json, container: Container) -> Iterator[Json | Decided]:
     if not isinstance(entry, dict):
         yield Decided("rejected", "not_an_object")
         return
-    handed_down = {key: record[key] for key in container.inherited if key in record and key not in entry}
+    handed_down = {key: record[key] for key in container.inherited if key in record and entry.get(key) is None}
     yield from entries(with_members(entry, handed_down) if handed_down else entry)
 
 
-def entries_key(value: object, *, may_inherit: bool = True) -> str | None:
-    """The key of an object's array of records, if it is a container and has any.
+class Cut(NamedTuple):
+    """How a container is cut: the key of its array of records, and all keys that decide it."""
+
+    array: str
+    deciding: tuple[str, ...]
+
+
+def cut_of(value: object, *, may_inherit: bool = True) -> Cut | None:
+    """How to cut an object, if it is a container and has any records.
 
     Args:
         value: the object.
@@ -60,4 +71,4 @@ def entries_key(value: object, *, may_inherit: bool = True) -> str | None:
     if container is None or container.beside or (container.inherited and not may_inherit):
         return None
     key = next((key for key in container.entries if value.get(key)), None)
-    return key if key and isinstance(value[key], list) else None
+    return Cut(key, _deciding(container)) if key and isinstance(value[key], list) else None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
-from etl.containers import entries_key
+from etl.containers import cut_of
 from etl.csv_rows import CsvLine, CsvRead, header_of, read_rows, source_of
 from etl.errors import InputRefused
 from etl.framing import UTF8_BOM, Chunk, Content, refuse_unreadable_text
@@ -105,7 +105,7 @@ def _breaks_off(line: bytes, following: bytes) -> bool:
 def _holds_records(line: bytes) -> bool:
     """Whether a line is a page or a list of records, in whatever order its keys stand."""
     try:
-        return entries_key(json.loads(line), may_inherit=False) is not None
+        return cut_of(json.loads(line), may_inherit=False) is not None
     except (ValueError, RecursionError):
         return False
 

@@ -60,9 +60,7 @@ def decoded(raw: pl.DataFrame, shape: Shape, dialect: Dialect, reading: Reading)
     cells = Cells(raw, shape.prefix, dialect)
     columns: dict[str, pl.Series] = {"line_number": raw["line_number"]}
     for name in (*_TEXTS, *(name for name in source.texts if name not in _TEXTS)):
-        found = _text(
-            cells, source.texts.get(name, ()), shape.outer_texts.get(name, ()), may_be_empty=name != "request_id"
-        )
+        found = _text(cells, name, source.texts.get(name, ()), shape.outer_texts.get(name, ()))
         columns[f"text:{name}"], columns[f"bad:{name}"], columns[f"control:{name}"] = found
     for name, path in source.counts.items():
         columns |= _count(name, *cells.first(path), is_text=source.counts_are_text)
@@ -88,17 +86,19 @@ class _Text(NamedTuple):
     control: pl.Series
 
 
-def _text(cells: Cells, path: Path, outer: tuple[str, ...], *, may_be_empty: bool) -> _Text:
+def _text(cells: Cells, name: str, path: Path, outer: tuple[str, ...]) -> _Text:
     """A declared text: the record's own in the first spelling that is there, else the wrapper's."""
 
     def given(raw: pl.Series) -> pl.Series:
         """An id that is an empty string identifies nothing."""
-        is_empty = never(raw) if may_be_empty else (raw == NO_TEXT).fill_null(False)
+        is_empty = (raw == NO_TEXT).fill_null(False) if name == "request_id" else never(raw)
         return raw.set(is_empty, None) if is_empty.any() else raw
 
     found: _Text | None = None
     for raw, dialect in cells.spelt(path):
-        found = _or_else(found, _looked_at(raw if dialect == "csv" else given(raw), dialect))
+        own = _looked_at(raw if dialect == "csv" else given(raw), dialect)
+        # Whose it is may be missing in any way, and be said in another spelling or by the wrapper.
+        found = _or_else(found, own._replace(bad=never(raw)) if name in ATTRIBUTION else own)
     if found is None:
         nothing = cells.outer("")
         found = _Text(nothing, never(nothing), never(nothing))

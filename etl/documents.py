@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from etl.containers import entries_key
+from etl.containers import Cut, cut_of
 from etl.lines import Lines
 
 _WHITESPACE = " \t\r\n"
@@ -92,20 +92,23 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
             return
         if isinstance(value, list):
             yield from _elements(text, at)
-        elif (start := _entries_at(text, at, entries_key(value, may_inherit=False))) is not None:
+        elif (start := _entries_at(text, at, cut_of(value, may_inherit=False))) is not None:
             yield from _elements(text, start)
         else:
             yield at, end
         at = _skip(text, end)
 
 
-def _entries_at(text: str, at: int, wanted: str | None) -> int | None:
+def _entries_at(text: str, at: int, cut: Cut | None) -> int | None:
     """Where the array of a container's records begins; None without one.
 
-    None also where its key stands twice, so that nobody can tell which one counts.
+    None also where a key that decides how it is cut stands twice, so that nobody can tell which one counts.
     """
-    found = [start for key, start in _members(text, at) if key == wanted] if wanted else []
-    return found[0] if len(found) == 1 else None
+    if cut is None:
+        return None
+    found = [(key, start) for key, start in _members(text, at) if key in cut.deciding]
+    is_doubled = len({key for key, _ in found}) < len(found)
+    return None if is_doubled else dict(found)[cut.array]
 
 
 def _entries(text: str, at: int) -> Iterator[tuple[int, int]]:
@@ -114,7 +117,7 @@ def _entries(text: str, at: int) -> Iterator[tuple[int, int]]:
         value, _ = _SCANNER.raw_decode(text, at)
     except (ValueError, RecursionError):
         return
-    if (first := _entries_at(text, at, entries_key(value))) is not None:
+    if (first := _entries_at(text, at, cut_of(value))) is not None:
         for start, end in _elements(text, first):
             deeper = list(_entries(text, start))
             yield from deeper or [(start, end)]

@@ -180,7 +180,9 @@ def _unrecognised(record: Json) -> Recognised:
         return _excluded(record, known.reason)
     if isinstance(record.get("error"), dict):
         return _excluded(record, "error_response")
-    if any(is_failure(raw_text(value_at(record, path))) for path in WRAPPER_STATUSES):
+    answer, _ = _dig(record, ("response",))  # it may be JSON text
+    seen = record if answer is None else with_members(record, {"response": answer})
+    if any(is_failure(raw_text(value_at(seen, path))) for path in WRAPPER_STATUSES):
         return _excluded(record, "http_error")
     inners = (_dig(record, place)[0] for place in PLACES)
     if any(inner is not None and isinstance(inner.get("error"), dict) for inner in inners):

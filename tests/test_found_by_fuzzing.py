@@ -316,3 +316,76 @@ def test_only_a_request_object_alone_is_a_line_that_a_batch_left(tmp_path: Path)
 
     [found] = ran.said["inputs"]
     assert found["reasons"] == {"excluded/batch_failed": 1, "rejected/unknown_shape": 1}
+
+
+def fates_of(folder: Path, *records: Any) -> dict[str, int]:
+    """How many records of a log met each (fate, reason)."""
+    write_jsonl(folder / "a.jsonl", [json.dumps(record, ensure_ascii=False) for record in records])
+    ran = costroll("run", folder / "a.jsonl", "--warehouse", folder / "w", "--json")
+    [said] = ran.said["inputs"]
+    return {fate: number for fate, number in said["counts"].items() if fate != "read" and number}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"data": [], "has_more": False, "response": chat("odd")},
+        {"object": "bucket", "response": chat("odd")},
+        {"object": "page", "response": chat("odd")},
+        {"starting_at": "a", "ending_at": "b", "results": [], "response": chat("odd")},
+        {"result": [], "result_info": {}, "success": True, "response": chat("odd")},
+        {"object": "list", "data": chat("odd")},
+        {"has_more": False, "data": chat("odd")},
+        {"resourceSpans": [], "response": chat("odd")},
+        chat("odd", resourceSpans=[]),
+        chat("odd", result=[], result_info={}, success=True),
+        {"spans": [], "response": chat("odd")},
+    ],
+    ids=lambda odd: " ".join(odd)[:40],
+)
+def test_what_a_line_is_does_not_depend_on_the_lines_around_it(tmp_path: Path, odd: dict[str, Any]) -> None:
+    """Alone the strict reader tells; beside lines of a known shape DuckDB would claim it."""
+    alone = fates_of(tmp_path / "alone", odd)
+    near = [chat("n1"), {"response": chat("n2")}, {"data": chat("n3")}]
+    beside = fates_of(tmp_path / "beside", *near, odd, {"response": chat("n4")})
+    assert beside == {**alone, "accepted": alone.get("accepted", 0) + 4}
+
+
+def test_spans_of_ones_own_beside_an_answer_take_nothing_away(tmp_path: Path) -> None:
+    assert fates_of(tmp_path, {"spans": [{"name": "db"}], "response": chat("a")}) == {"accepted": 1}
+
+
+@pytest.mark.parametrize("length", range(8))
+def test_a_character_that_duckdb_cuts_in_its_message_ends_no_run(tmp_path: Path, length: int) -> None:
+    """Error texts where an answer is expected, of any length before a character of three bytes."""
+    text = "\u4e0a\u6e38" + "x" * (40 + length) + "\u670d\u52a1\u5668\u8d85\u65f6" * 20
+    odd = {"status": 200, "response": text}
+    assert fates_of(tmp_path, {"response": chat("a")}, odd, {"response": chat("b")}) == {"accepted": 2, "rejected": 1}
+
+
+def test_a_project_that_is_no_text_leaves_it_to_the_wrapper(tmp_path: Path) -> None:
+    record = {"project": "checkout", "response": chat("a", metadata={"project_id": 5})}
+    assert fates_of(tmp_path, record) == {"accepted": 1}
+    assert rows_of(tmp_path / "w", "usage", "project_id") == [("checkout",)]
+
+
+def test_a_failed_answer_that_is_kept_as_text_is_a_failed_answer(tmp_path: Path) -> None:
+    assert fates_of(tmp_path, {"response": '{"status_code":500}'}) == {"excluded": 1}
+    assert fates_of(tmp_path / "as_object", {"response": {"status_code": 500}}) == {"excluded": 1}
+
+
+def test_a_result_whose_own_time_is_null_has_its_buckets(tmp_path: Path) -> None:
+    """500 x 0.15 = 0.000075 USD, as without the key."""
+    result = {"object": "organization.usage.completions.result", "input_tokens": 500, "output_tokens": 0}
+    result |= {"num_model_requests": 1, "model": MINI, "batch": False, "start_time": None}
+    bucket = {"object": "bucket", "start_time": 1763683200, "end_time": 1763769600, "results": [result]}
+    assert fates_of(tmp_path, bucket) == {"accepted": 1}
+
+
+def test_a_page_named_twice_is_the_same_as_a_line_and_as_a_document(tmp_path: Path) -> None:
+    text = '{"object":"other","object":"page",%s"data":[{"object":"bucket","start_time":1,"end_time":2,"results":[]}]}'
+    for name, between in (("line", ""), ("document", "\n")):
+        path = tmp_path / f"{name}.json"
+        path.write_text(text % between + "\n")
+        ran = costroll("run", path, "--warehouse", tmp_path / name, "--json")
+        assert (ran.said["counts"]["read"], ran.said["counts"]["rejected"]) == (1, 1), name

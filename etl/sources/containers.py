@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from etl.sources.envelopes import PLACES
 from etl.sources.marks import Marks
 
 
@@ -45,12 +46,17 @@ CONTAINERS = (
     Container(Marks(where={"object": ("list",)}, has=("data",), lacks=("usage", "model")), ("data",)),
     # Anthropic Admin reports: a page of intervals, an interval of results.
     Container(Marks(has=("data",), any_of=("has_more", "next_page"), lacks=("object", "usage", "model")), ("data",)),
-    Container(Marks(has=("starting_at", "ending_at", "results")), ("results",), ("starting_at", "ending_at")),
+    Container(
+        Marks(has=("starting_at", "ending_at", "results"), lacks=("object",)),
+        ("results",),
+        ("starting_at", "ending_at"),
+    ),
     # Pages of gateways' and tracers' APIs: Langfuse's observations, Cloudflare's logs.
     Container(Marks(has=("data",), any_of=("meta.totalItems", "meta.cursor"), lacks=("object", "usage")), ("data",)),
-    Container(Marks(has=("result", "result_info", "success")), ("result",)),
+    Container(Marks(has=("result", "result_info", "success"), lacks=("object",)), ("result",)),
     # OpenTelemetry traces in OTLP JSON: resources, their scopes, their spans.
-    Container(Marks(has=("resourceSpans",)), ("resourceSpans",)),
-    Container(Marks(has=("scopeSpans",)), ("scopeSpans",)),
-    Container(Marks(has=("spans",), lacks=("usage", "model")), ("spans",)),
+    Container(Marks(has=("resourceSpans",), lacks=("object",)), ("resourceSpans",)),
+    Container(Marks(has=("scopeSpans",), lacks=("object",)), ("scopeSpans",)),
+    # A wrapper of one's own may keep spans of its own beside an answer.
+    Container(Marks(has=("spans",), lacks=("object", "usage", "model", *(place[0] for place in PLACES))), ("spans",)),
 )
