@@ -158,22 +158,26 @@ class DayCandidates:
     def _look(self, piece: Piece) -> _Look:
         head = self._counting(piece.load(_LOOKED_AT))
         if not head.height:
-            return _Look(piece, 0, np.zeros(0, np.uint64), np.zeros(0, np.bool_), (0, 0), 0)
-        places = _places(head)
-        if not places.is_sorted():  # of several shapes, or of several small files
-            return self._look(piece.replaced(_in_place(self._counting(piece.load()))))
+            return _Look(piece, 0, np.zeros(0, np.uint64), np.zeros(0, np.bool_), (0, 0), True, 0)
+        places = _places(head).to_numpy()
         ids = head["request_id"].hash().to_numpy()
         inputs = head["input_index"]
         whose = int(inputs[0]) if inputs.min() == inputs.max() else inputs.to_numpy()
-        return _Look(piece, head.height, ids, _needs_ledger(head), (places[0], places[-1]), whose)
+        is_in_place = bool((places[1:] >= places[:-1]).all())
+        return _Look(piece, head.height, ids, _needs_ledger(head), (places.min(), places.max()), is_in_place, whose)
 
     def _in_order(self, looks: list[_Look]) -> list[_Look]:
         """The pieces one after the other; where they overlap, as small files do that were read together, as one."""
         ordered = sorted(looks, key=lambda look: look.span)
         if all(one.span[1] < two.span[0] for one, two in pairwise(ordered)):
-            return ordered
-        together = pl.concat([look.piece.load() for look in looks], how="diagonal_relaxed")
-        return [self._look(looks[0].piece.replaced(_in_place(self._counting(together))))]
+            return [look if look.is_in_place else self._put_in_place([look]) for look in ordered]
+        return [self._put_in_place(looks)]
+
+    def _put_in_place(self, looks: Sequence[_Look]) -> _Look:
+        """These pieces as one, its rows by input and line; those of one line, which may hold several, as they came."""
+        rows = self._counting(pl.concat([look.piece.load() for look in looks], how="diagonal_relaxed"))
+        order = np.argsort(_places(rows).to_numpy(), kind="stable")
+        return self._look(looks[0].piece.replaced(rows[order]))
 
 
 class _Look(NamedTuple):
@@ -184,7 +188,8 @@ class _Look(NamedTuple):
         height: how many.
         ids: the hashes of their ids.
         needs_ledger: which of them have to be looked at in any case.
-        span: the places of the first and the last.
+        span: the least and the largest of their places.
+        is_in_place: whether they come by their places; records of several shapes or small files do not.
         input_index: of all, or of each.
     """
 
@@ -193,12 +198,8 @@ class _Look(NamedTuple):
     ids: Hashes
     needs_ledger: Mask
     span: tuple[int, int]
+    is_in_place: bool
     input_index: int | npt.NDArray[np.integer[Any]]
-
-
-def _in_place(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows with their input's rank by input and line; those of one line, which may hold several, as they are."""
-    return rows[np.argsort(_places(rows).to_numpy(), kind="stable")]
 
 
 def is_among(ids: Hashes, others: Hashes) -> Mask:
