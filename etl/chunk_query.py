@@ -55,14 +55,13 @@ class ChunkQuery:
             duckdb.Error: without `ignore_errors`, at the first line that is not sound.
         """
         # Every name in this text is a path from a source's declaration; the data comes by the file system alone.
-        with self._memory.showing(data) as name:
+        with self._memory.showing(data) as name, _said_as_text():
             query = (
                 f"SELECT {wanted.outputs} FROM read_json('{name}', format='newline_delimited', "  # noqa: S608
                 f"compression='none', columns={wanted.columns}, ignore_errors={ignore_errors}, "
                 f"maximum_object_size={_OBJECT_BYTES_MAX})"
             )
-            with _said_as_text():
-                frame = pl.from_arrow(self._connection.sql(query).to_arrow_table())
+            frame = pl.from_arrow(self._connection.sql(query).to_arrow_table())
         assert isinstance(frame, pl.DataFrame)
         return frame
 
@@ -77,15 +76,14 @@ class ChunkQuery:
         Raises:
             duckdb.Error: the data cannot be read at all.
         """
-        with self._memory.showing(data) as name:
+        with self._memory.showing(data) as name, _said_as_text():
             query = (
                 "SELECT row FROM (SELECT row_number() OVER () - 1 AS row, "  # noqa: S608
                 f"json_extract(json, [{wanted.places}])::VARCHAR[] AS found "
                 f"FROM read_ndjson_objects('{name}', compression='none', ignore_errors=true, "
                 f"maximum_object_size={_OBJECT_BYTES_MAX})) WHERE {wanted.is_odd}"
             )
-            with _said_as_text():
-                return [row for (row,) in self._connection.sql(query).fetchall()]
+            return [row for (row,) in self._connection.sql(query).fetchall()]
 
     def is_json(self, text: str) -> bool:
         """Whether a text is one JSON value, however deep; a trailing comma passes."""

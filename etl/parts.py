@@ -122,8 +122,8 @@ def parts_of(stretches: Sequence[Stretch], reading: Reading) -> list[Part]:
     """
     at_once: defaultdict[Dialect, list[int]] = defaultdict(list)
     for at, one in enumerate(stretches):
-        leans = any(raw.shape.source.leans_on_earlier_lines for raw in one.read.raws)
-        if not leans and reading.vocabularies is None:  # who estimates looks at single records again
+        # Who estimates looks at single records again.
+        if not one.read.leans_on_earlier_lines and reading.vocabularies is None:
             at_once[one.origin.dialect].append(at)
     parts: dict[int, Part] = {}
     for some in at_once.values():
@@ -148,7 +148,7 @@ def _judged_at_once(stretches: Sequence[Stretch], reading: Reading) -> list[Part
     )
     for part, one in zip(parts, stretches, strict=True):
         part.blank_lines, part.unknown_keys = one.read.blank_lines, one.read.unknown_keys
-        part.formats = {raw.shape.source.name for raw in one.read.raws}
+        part.formats = one.read.formats
     return parts
 
 
@@ -184,7 +184,7 @@ def lines_together(chunks: Sequence[tuple[int, Chunk]], reader: JsonLinesReader,
     apart = max(1, len(chunks) // SNIFF_LINES)
     sample = b"".join(chunk.data.split(b"\n", 1)[0] + b"\n" for _, chunk in chunks[::apart])
     read = reader.read(Chunk(data, 1, 0, len(data), int(first_lines[-1]) - 1), [], sample)
-    if read.blank_lines or any(raw.shape.source.leans_on_earlier_lines for raw in read.raws):
+    if read.blank_lines or read.leans_on_earlier_lines:
         return None
     judged = _judged(read, reading, Origin(-1, "json", _nowhere))
     parts = _parted(judged, first_lines, [Origin(index, "json", _places_in(chunk)) for index, chunk in chunks])
@@ -268,7 +268,7 @@ def _whole_part(read: ChunkRead, reading: Reading, origin: Origin) -> Part:
         _rejects(judged.fated, origin.places),
         _reasons(judged.fated),
         read.blank_lines,
-        {raw.shape.source.name for raw in read.raws},
+        read.formats,
         read.unknown_keys,
         streams=judged.streams,
     )

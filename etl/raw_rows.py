@@ -38,6 +38,16 @@ class ChunkRead:
     unknown_keys: UnknownKeys = field(default_factory=UnknownKeys)
     own_lines: Lines | None = None
 
+    @property
+    def formats(self) -> set[str]:
+        """The sources of the raw rows."""
+        return {raw.shape.source.name for raw in self.raws}
+
+    @property
+    def leans_on_earlier_lines(self) -> bool:
+        """Whether any raw row takes something over from the lines before it."""
+        return any(raw.shape.source.leans_on_earlier_lines for raw in self.raws)
+
 
 def take_value(
     value: Any, numbers: Sequence[int], only: Source | None, read: ChunkRead, rows: dict[Shape, list[dict[str, Any]]]
