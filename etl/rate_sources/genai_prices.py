@@ -188,11 +188,11 @@ def _variants(
 def _names(model: dict[str, Any]) -> tuple[list[str], list[str]]:
     """The exact names that an entry is for, and the patterns beside them."""
     exact_names, patterns = [str(model.get("id"))], []
-    todo = [model.get("match") or {}]
-    while todo:
-        for how, what in todo.pop().items():
+    matches = [model.get("match") or {}]
+    while matches:
+        for how, what in matches.pop().items():
             if how == "or":
-                todo += what
+                matches += what
             elif how == "equals":
                 exact_names.append(str(what))
             else:
