@@ -27,6 +27,7 @@ _EVER = "DATE '0001-01-01'"
 _NEVER = "DATE '9999-12-31'"
 # What the rollups know themselves, so that nothing of it is lost when records expire.
 _KEPT = ("project", "account")
+_SHARED = ("own_usd", "shared_usd")
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,12 @@ def report(snapshot: Snapshot, grain: str, by: By, since: date | None, until: da
 
     Raises:
         IntegrityError: the sum is not that of the rollups of the same days.
+        UsageError: a tag has the name of one of the report's columns.
     """
     text = f"WITH {attributed(by, since, until)}\n{sql(f'reports/by/{grain}')}"
     answer = analyst.query(snapshot, text)
+    if by.name in (*answer.columns, *_SHARED):
+        raise UsageError(f"a tag named {by.name!r} cannot be told from the report's own column: rename it")
     rows = [list(row) for row in answer.rows]
     cost, note = answer.columns.index("cost_usd"), answer.columns.index("note")
     require_total(snapshot, since, until, [row[cost] for row in rows])
@@ -166,7 +170,7 @@ def shared(found: Attributed, rules: Sequence[Shared]) -> Attributed:
             given[at] -= own[at]
             for name, part in split(own[at], weights).items():
                 given[bearers[name]] += part
-    columns = [*found.columns[:cost], "own_usd", "shared_usd", *found.columns[cost:]]
+    columns = [*found.columns[:cost], *_SHARED, *found.columns[cost:]]
     rows = []
     for row, own_usd, usd in zip(found.rows, own, given, strict=True):
         total = own_usd + usd if row[cost] is not None or usd else None

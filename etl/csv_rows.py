@@ -86,7 +86,7 @@ def source_of(header: list[str], only: Source | None) -> Source:
     names = set(header)
     if any(statement <= names for statement in STATEMENT_HEADERS):
         raise InputRefused("statement", "is the provider's bill, not usage; give it to `costroll reconcile`")
-    known = [source for source in ((only,) if only else SOURCES) if source.columns and source.columns <= names]
+    known = [source for source in ((only,) if only else SOURCES) if source.has_header(names)]
     if known:
         return max(known, key=lambda source: len(source.columns))  # who asks for more knows it better
     raise InputRefused(

@@ -111,9 +111,9 @@ def _refuse(path: Path, code: str, text: str, found: Found, met: os.DirEntry[str
 
 def _files(folder: Path, found: Found) -> Iterator[os.DirEntry[str]]:
     """The folder's files by name, folders below it included; links to folders are not followed."""
-    if (folder / "current").is_symlink() and (folder / "snapshots").is_dir():
-        return
     try:
+        if (folder / "current").is_symlink() and (folder / "snapshots").is_dir():
+            return
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         found.refused.append((readable(folder), "unreadable", f"cannot be listed: {error.strerror}"))

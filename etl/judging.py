@@ -17,7 +17,7 @@ from etl.distinct import is_repetitive
 from etl.meters import QUANTITY_COLUMNS
 from etl.schema import REPETITIVE
 from etl.shapes import Shape
-from etl.sources.base import Source, said
+from etl.sources.base import Source, mentions_none, said
 from etl.sources.tiers import STANDARD, UNSAID, tier_named
 
 COUNT_MAX = 10**12
@@ -98,6 +98,8 @@ def _tests(shape: Shape, reading: Reading) -> list[tuple[str, pl.Expr]]:
         tests.append(("missing_usage", is_readable & ~pl.col("literal:has_usage")))
     tests.append(("invalid_field", pl.col("problem") == "invalid_field"))
     tests += [("missing_count", ~pl.col(f"given:{name}")) for name in sorted(source.required)]
+    if source.requires_any:
+        tests.append(("missing_count", mentions_none(source.counts)))
     tests.append(("invalid_count", _any(pl.col(f"invalid:{name}") for name in values)))
     outside = [(value < 0) | (value > COUNT_MAX) | value.is_null() for value in values.values()]
     is_outside = (pl.col(f"given:{name}") & test for name, test in zip(values, outside, strict=True))

@@ -140,6 +140,14 @@ def test_a_tag_of_the_mapping_file_sums_the_keys_of_a_team(three_keys: None) -> 
     }
 
 
+@pytest.mark.parametrize("tag", ["cost_usd", "day", "note", "requests", "own_usd"])
+def test_a_tag_with_the_name_of_a_column_of_the_report_is_refused(three_keys: None, tag: str) -> None:
+    ran = costroll("report", "days", "--by", tag, "--mapping", mapping(f"api_key,{tag}", "k1,7"))
+
+    assert (ran.code, ran.out) == (2, "")
+    assert f"a tag named '{tag}' cannot be told from the report's own column: rename it" in ran.err
+
+
 def test_the_settings_name_the_mapping_file_and_a_key_that_is_not_in_it_is_said(three_keys: None) -> None:
     mapping("api_key,team", "k1,search")
     (WAREHOUSE / "costroll.toml").write_text('[attribution]\nmapping = "../keys.csv"\n')

@@ -1422,6 +1422,60 @@ def test_a_folder_that_may_not_be_listed_is_named_and_the_others_are_priced(tmp_
     assert costs(night) == Decimal("0.00042")
 
 
+def test_a_folder_that_may_not_be_searched_is_named_and_the_others_are_priced(
+    tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking whether it is a warehouse asks for what is in it."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    really_stat = os.stat
+
+    def stat_unless_inside(path: Any, *rest: Any, **options: Any) -> os.stat_result:
+        if isinstance(path, Path) and path.parent == secret:
+            raise PermissionError(13, "Permission denied", str(path))
+        return really_stat(path, *rest, **options)
+
+    monkeypatch.setattr(os, "stat", stat_unless_inside)
+    night = run(tmp_path / "warehouse", secret, good)
+
+    assert night.code == 3
+    assert night.lines_about(secret) == ["unreadable: cannot be listed: Permission denied"]
+    assert costs(night) == Decimal("0.00042")
+
+
+@pytest.mark.parametrize("header", ["num_sessions", "images,size,num_model_requests,model", "characters,model"])
+def test_a_dashboard_export_of_something_else_is_no_empty_completions_export(
+    tmp_path: Path, good: Path, header: str
+) -> None:
+    export = tmp_path / "sessions.csv"
+    times = "1763683200,1763769600,2025-11-21T00:00:00+00:00,2025-11-22T00:00:00+00:00"
+    cells = ",".join(["40.0"] + [""] * header.count(","))
+    export.write_text(f"start_time,end_time,start_time_iso,end_time_iso,{header}\n{times},{cells}\n")
+
+    night = run(tmp_path / "warehouse", export, good)
+
+    assert night.code == 3 and costs(night) == Decimal("0.00042")
+    [line] = night.lines_about(export)
+    assert line.startswith("unknown_format: its CSV columns (start_time, end_time, start_time_iso, end_time_iso")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("other.csv", "occurred_at,model,prompt_tokens\n2025-11-21T10:00:00Z,gpt-4o,1000000\n"),
+        ("blank.csv", "occurred_at,model,output_tokens\n2025-11-21T10:00:00Z,gpt-4o,\n"),
+    ],
+)
+def test_a_plain_record_without_any_quantity_is_rejected_and_costs_nothing_unseen(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+
+    night = run(tmp_path / "warehouse", tmp_path / name)
+
+    assert night.code == 3 and night.fates(tmp_path / name) == {2: ["missing_count"]}
+
+
 def test_a_disk_that_fails_in_the_middle_of_a_file_costs_only_that_file(
     tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,19 @@ def test_an_invoice_that_is_not_the_bill_is_named(books: Books, net: str, step: 
     assert (found["step"], Decimal(found["amount_usd"])) == (step, Decimal(net) + 1 - Decimal("2.50"))
 
 
+def test_every_verdict_minds_the_invoice(books: Books) -> None:
+    """2.50 is billed and 9.99 invoiced: 7.49 has no reason, whoever asks."""
+    invoices = books.file("invoices.csv", INVOICE + "INV-1,2025-11,9.99,0,0,USD\n")
+    given = ("reconcile", books.november(), "--invoices", invoices, "--accept", "day_boundary")
+    summary, whole, json = books(*given, "--summary"), books(*given), books("--json", *given)
+
+    assert (summary.code, whole.code, json.code) == (7, 7, 7)
+    assert summary.out.startswith("does not reconcile: ")
+    for ran in (summary, whole):
+        assert "within the tolerance of 0.01, but the invoices leave 7.49 USD unexplained" in ran.out
+    assert (json.said["is_reconciled"], json.said["holds"]) == (False, False)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -127,6 +140,7 @@ def test_credits_roll_forward_to_their_closing_balance(books: Books) -> None:
     assert right.code == 0 and [Decimal(one["amount_usd"]) for one in right.said["credits"]] == [10, 5, 2, -1, -3, 13]
     assert wrong.code == 7 and wrong.said["credits"][-2]["step"] == "does not close"
     assert Decimal(wrong.said["credits"][-2]["amount_usd"]) == Decimal("-0.50")
+    assert wrong.said["is_reconciled"] is False
 
 
 def test_credits_and_invoices_must_say_the_same(books: Books) -> None:

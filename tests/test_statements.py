@@ -184,6 +184,15 @@ def test_spend_of_gateways_is_summed_by_day_and_model(tmp_path: Path) -> None:
     assert said(daily) == [expected] and combined([daily]).provider == "openai"
 
 
+def test_a_provider_that_nobody_billed_is_refused_rather_than_compared_with_nothing(tmp_path: Path) -> None:
+    (tmp_path / "bill.csv").write_text("day,amount_usd\n2025-11-21,2.80\n")
+    file = read(Input("bill.csv", tmp_path / "bill.csv"))
+    assert file is not None
+
+    with pytest.raises(UsageError, match="no line is of --provider opnai: these are bills of openai"):
+        combined([file], "opnai")
+
+
 def test_of_a_gateways_bill_one_provider_is_compared_at_a_time(tmp_path: Path) -> None:
     """LiteLLM's spend, its own estimate: 0.00018 of OpenAI's models, 0.5 of Anthropic's."""
     header = "request_id,spend,startTime,model,custom_llm_provider\n"

@@ -40,9 +40,14 @@ class Told(NamedTuple):
     @property
     def holds(self) -> bool:
         """Whether it reconciles: the comparison, and what leads on to the invoices."""
+        return self.result.is_reconciled and not self.left_open
+
+    @property
+    def left_open(self) -> dict[str, Decimal]:
+        """What leads on to the invoices and leaves more than the tolerance without a reason, and how much it is."""
         result = self.result
-        beyond = (unexplained_of(self.bridge), unexplained_of(self.credits))
-        return result.is_reconciled and all(result.tolerance.holds(amount, result.theirs_usd) for amount in beyond)
+        found = {"the invoices leave": unexplained_of(self.bridge), "the credits leave": unexplained_of(self.credits)}
+        return {what: amount for what, amount in found.items() if not result.tolerance.holds(amount, result.theirs_usd)}
 
 
 def facts(told: Told) -> dict[str, Any]:
@@ -59,6 +64,7 @@ def facts(told: Told) -> dict[str, Any]:
         "snapshot": told.snapshot.number,
         "account": told.account,
         **told.result.facts(),
+        "is_reconciled": told.holds,
         "bridge": step_facts(told.bridge),
         "credits": step_facts(told.credits),
         "holds": told.holds,
@@ -122,7 +128,7 @@ def lines(told: Told, *, shows_all: bool) -> Iterator[str]:
             ]
             yield from display.table([title, "step_usd", "sum_usd"], rows)
     yield ""
-    yield from totals(result)
+    yield from totals(told)
 
 
 def summary(told: Told) -> list[str]:
@@ -142,8 +148,8 @@ def summary(told: Told) -> list[str]:
     days += f"; {len(found.filling_days):,} still filling" if found.filling_days else ""
     grain = max(result.grains, key=lambda one: len(result.grains[one]), default=None)
     return [
-        f"{'reconciles' if result.is_reconciled else 'does not reconcile'}: {totals(result)[-1]}",
-        totals(result)[0],
+        f"{'reconciles' if told.holds else 'does not reconcile'}: {totals(told)[-1]}",
+        totals(told)[0],
         f"{told.statement.provider}, {found.days[0]} to {found.days[-1]}: {days}",
         f"compared by {_grain(grain) if grain is not None else 'nothing: no day has lines on both sides'}",
         *shown,
@@ -234,8 +240,9 @@ def classes(result: Reconciliation) -> tuple[list[str], list[list[Any]]]:
     return columns, rows
 
 
-def totals(result: Reconciliation) -> list[str]:
+def totals(told: Told) -> list[str]:
     """The last lines: sums and verdict."""
+    result = told.result
     cells, beyond = result.cells, len(result.beyond)
     agree = sum(not cell.difference_usd for cell in cells)
     kinds = {
@@ -251,24 +258,29 @@ def totals(result: Reconciliation) -> list[str]:
         f"ours {money(result.ours_usd)} USD, theirs {money(result.theirs_usd)} USD; unexplained {money(unexplained)}",
         f"{agree:,} of {len(cells):,} lines agree to the last digit" + (f"; {named}" if named else ""),
         f"differences without their signs {money(result.absolute_usd)} USD; lines beyond the tolerance: {count}",
-        f"difference {money(result.difference_usd)} USD over {len(cells):,} lines: {_verdict(result)}",
+        f"difference {money(result.difference_usd)} USD over {len(cells):,} lines: {_verdict(told)}",
     ]
 
 
-def _verdict(result: Reconciliation) -> str:
+def _verdict(told: Told) -> str:
+    result = told.result
     tolerance = money(result.tolerance.usd, 0)
     if result.tolerance.percent:
         tolerance += f" or {result.tolerance.percent.normalize():f} %"
     accepted = f"{money(result.open_usd)} USD of it not accepted, " if result.accepted else ""
     verdict = f"{accepted}{'within' if result.total_holds else 'beyond'} the tolerance of {tolerance}"
-    if not result.total_holds or result.is_reconciled:
-        return verdict
+    objections = [_lines_beyond(result)] if result.total_holds and not result.is_reconciled else []
+    objections += [f"{what} {money(amount)} USD unexplained" for what, amount in told.left_open.items()]
+    return f"{verdict}, but {' and '.join(objections)}" if objections else verdict
+
+
+def _lines_beyond(result: Reconciliation) -> str:
     lines_beyond = len(result.beyond)
     what = f"{lines_beyond:,} {'line is' if lines_beyond == 1 else 'lines are'}"
     if not lines_beyond:
         count = len(result.days_beyond)
         what = f"{count:,} {'day is' if count == 1 else 'days are'}"
-    return f"{verdict}, but {what} beyond it"
+    return f"{what} beyond it"
 
 
 def write_csv(file: Path, result: Reconciliation) -> None:

@@ -7,7 +7,7 @@ docs/adding-a-source.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -87,6 +87,7 @@ class Source:
         example: one record, as a user would see it.
         marks: by what a JSON object is recognised; None: only ever a CSV.
         columns: for CSV, the header names that give the shape away.
+        counted_columns: for CSV, header names of which one at least is there where the header has more than `columns`.
         silent: marks of other lines of the same log, which never hold usage: excluded as `not_usage`.
         provider: whose price list applies: a name, or an expression over `text(...)`.
         kind: `request` or `aggregate`.
@@ -99,6 +100,7 @@ class Source:
         counts: name -> path of a count.
         counts_are_text: counts may be written as text, as OTLP does.
         required: the counts that must be there.
+        requires_any: one of the counts must be there, whichever.
         literals: name -> path of another scalar that a rule below needs.
         dimensions: literals that identify an aggregate beside project, user, key, model and tier.
         quantities: USAGE column -> its disjoint quantity, an expression over `count(...)`.
@@ -128,6 +130,7 @@ class Source:
     quantities: Mapping[str, pl.Expr]
     marks: Marks | None = None
     columns: frozenset[str] = frozenset()
+    counted_columns: frozenset[str] = frozenset()
     silent: Marks | None = None
     provider: str | pl.Expr = "openai"
     kind: str = "request"
@@ -138,6 +141,7 @@ class Source:
     usage: Path | None = None
     counts_are_text: bool = False
     required: frozenset[str] = frozenset()
+    requires_any: bool = False
     literals: Mapping[str, Path] = field(default_factory=dict)
     dimensions: tuple[str, ...] = ()
     exceeding: tuple[pl.Expr, ...] = ()
@@ -173,6 +177,11 @@ class Source:
         """Those of them that may hold anything: who used it does not change what it costs."""
         for name in ATTRIBUTION:
             yield from spellings(self.texts.get(name, ()))
+
+    def has_header(self, names: Set[str]) -> bool:
+        """Whether a CSV with these columns is of this shape."""
+        is_counted = not self.counted_columns or names == self.columns or bool(self.counted_columns & names)
+        return bool(self.columns) and self.columns <= names and is_counted
 
     def usage_paths(self) -> tuple[str, ...]:
         """Where the usage object may stand."""

@@ -45,8 +45,8 @@ SOURCE = Source(
     '"input_tokens":4212,"output_tokens":1673,"num_model_requests":3,"project_id":"proj_1","model":"gpt-4o-mini-2024-07-18"'
     ',"batch":false,"service_tier":"default","input_cached_tokens":1280,"input_uncached_tokens":2932}]}',
     marks=Marks(where={"object": (RESULT,)}),
-    columns=frozenset({"start_time", "end_time", "start_time_iso", "end_time_iso"}),
-    texts=_TEXTS,
+    columns=frozenset({"start_time", "end_time", "start_time_iso", "end_time_iso"}), texts=_TEXTS,
+    counted_columns=frozenset({"input_tokens"}),  # exports of images or sessions begin with the same columns
     instant=("start_time", "epoch"), until=("end_time", "epoch"),
     literals={name: name for name in ("object", "batch", "api_source")}, dimensions=("batch", "api_source"),
     counts=_COUNTS,

@@ -41,6 +41,7 @@ SOURCE = Source(
         "reasoning": "reasoning_tokens",
         **{column: column for column in _COLUMNS},
     },
+    requires_any=True,
     quantities={
         **{column: pl.col(f"count:{column}") for column in _COLUMNS},
         "input_uncached_tokens": _UNCACHED,

@@ -130,6 +130,8 @@ def combined(given: Sequence[StatementFile], provider: str | None = None) -> Sta
     found = sorted({line.provider or file.provider for file in given for line in file.lines})
     if provider is None and len(found) > 1:
         raise UsageError(f"these are bills of {' and '.join(found)}: reconcile one provider at a time, with --provider")
+    if provider is not None and found and provider not in found:
+        raise UsageError(f"no line is of --provider {provider}: these are bills of {' and '.join(found)}")
     whose = provider or next(iter(found), given[0].provider)
     files = [replace(file, lines=tuple(_of(file, whose))) for file in given]
     lines: list[StatementLine] = []
