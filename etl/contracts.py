@@ -75,7 +75,8 @@ def percent_off(card: RateCard, contract: Contract, percent: Decimal, provider: 
         rate = Decimal(listed.value) * (100 - percent) * Decimal("0.01")
         if rate != rate.quantize(_STEP):
             inexact.append(f"{name(listed)}: {Decimal(listed.value).normalize():f} would be {rate.normalize():f}")
-        facts = ("contract", listed.facts[1], form)
+        status, confidence, _ = listed.facts
+        facts = ("contract", "inferred" if status == "inferred" else confidence, form)
         offer.entries["rates"].append(Entry((*listed.key[:-1], contract.book), rate, starts_at, ends_at, facts))
     if inexact:
         more = f"\n... and {len(inexact) - _SHOWN} more" if len(inexact) > _SHOWN else ""

@@ -53,11 +53,14 @@ rates AS MATERIALIZED (
 tiers AS (
     SELECT DISTINCT version, book, provider, priced_model, tier, true AS model_has_tier FROM rates
 ),
--- A model has a band when any of its rates, in whatever tier, is in force there.
+-- A model has a band when any of its rates, in whatever tier, is in force there. A contract's book that is silent about a
+-- band of the list leaves it at the list's price, as it does with whatever else it does not have.
 bands AS (
-    SELECT version, book, provider, priced_model, stretch_at, list(DISTINCT context_over_tokens) AS model_bands
-    FROM (SELECT DISTINCT version, book, provider, priced_model, stretch_at FROM found)
-    JOIN rates USING (version, book, provider, priced_model)
+    SELECT f.version, f.book, f.provider, f.priced_model, f.stretch_at, list(DISTINCT context_over_tokens) AS model_bands
+    FROM (SELECT DISTINCT version, book, provider, priced_model, stretch_at FROM found) AS f
+    JOIN rates AS r
+        ON  (r.version, r.provider, r.priced_model) = (f.version, f.provider, f.priced_model)
+        AND r.book IN (f.book, 'list')
     WHERE context_over_tokens > 0 AND starts_at <= stretch_at AND stretch_at < ends_at
     GROUP BY ALL
 ),
@@ -89,7 +92,8 @@ matched AS (
         END AS rate_id,
         min(r.rate_usd_per_million) AS rate_usd_per_million,
         min(r.rate_version) AS rate_version,
-        min(r.status) AS rate_status
+        -- A percentage off a rate that rests on a judgement rests on it, too.
+        bool_or(r.status = 'inferred' OR r.status = 'contract' AND r.confidence = 'inferred') AS is_inferred
     FROM banded AS b
     JOIN rates AS r USING (version, book, provider, priced_model, tier, meter, caching_status, context_over_tokens)
     WHERE r.starts_at <= b.stretch_at AND b.stretch_at < r.ends_at   -- half-open
@@ -129,7 +133,7 @@ judged AS (
             WHEN m.rate_id IS NULL THEN 'unpriced_no_rate'
             WHEN b.may_hide_long_context THEN 'priced_lower_bound'
             WHEN c.cached_usd_per_million < m.rate_usd_per_million THEN 'priced_upper_bound'
-            WHEN m.rate_status = 'inferred' THEN 'priced_inferred'
+            WHEN m.is_inferred THEN 'priced_inferred'
             ELSE 'priced'
         END AS price_status
     FROM banded AS b

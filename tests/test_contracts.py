@@ -92,6 +92,29 @@ def test_what_the_book_does_not_have_costs_the_list_price() -> None:
     assert (output_row["cost_usd"], output_row["list_cost_usd"]) == (Decimal(8), Decimal(8))
 
 
+@pytest.mark.parametrize(("over", "band", "cost"), [(0, 0, "0.5"), (200_000, 200_000, "4")])
+def test_a_band_that_the_book_does_not_have_costs_the_list_price(over: int, band: int, cost: str) -> None:
+    """The book halves 1 below the threshold and is silent above it, where the list asks for 4."""
+    prices = card(LIST + "m standard input uncached 200000 - - 4")
+    offer = percent_off(card("m standard input uncached 0 - - 1"), replace(ACME, starts_at=EVER), Decimal(50))
+    prices = applied(prices, plan(prices, offer, SECOND_VERSION), "a contract", "", SECOND_VERSION)
+
+    [row] = rated(prices, used(at="2026-06-01", account_id="acme", prompt_over_tokens=over))
+
+    assert (row["context_over_tokens"], row["cost_usd"]) == (band, Decimal(cost))
+    assert row["list_cost_usd"] == Decimal(4 if over else 2)
+
+
+def test_a_percentage_off_an_inferred_rate_is_inferred() -> None:
+    inferred = "m  standard  input  cached  0  -  -  1  inferred"
+    cached = used(at="2026-06-01", account_id="acme", caching_status="cached")
+
+    [mine, plain] = rated(with_contract(card(LIST + inferred)), cached, used(at="2026-06-01", account_id="acme"))
+
+    assert (mine["cost_usd"], mine["price_status"]) == (Decimal("0.85"), "priced_inferred")
+    assert (plain["cost_usd"], plain["price_status"]) == (Decimal("1.7"), "priced")
+
+
 def test_a_model_of_the_contract_alone_costs_that_also_at_list_and_for_nobody_else() -> None:
     offer = percent_off(card("own standard input uncached 0 - - 4"), ACME, Decimal(50))
     prices = card(LIST)
