@@ -157,10 +157,11 @@ def test_under_nohup_a_hangup_is_ignored(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_real_run_over_a_real_log_stops_in_time_at_any_moment(tmp_path: Path) -> None:
     logs = tmp_path / "log.jsonl"
-    generate = [sys.executable, str(CHECKOUT / "bench/generate_logs.py"), "150_000", str(logs), "--days", "9"]
+    generate = [sys.executable, str(CHECKOUT / "bench/generate_logs.py"), "600_000", str(logs), "--days", "9"]
     subprocess.run(generate, check=True, capture_output=True)
-    command = [sys.executable, "-m", "etl", "run", str(logs), "--warehouse", str(tmp_path / "w")]
     for after in (0.7, 1.2, 1.7):
+        warehouse = tmp_path / f"stopped_after_{after}"
+        command = [sys.executable, "-m", "etl", "run", str(logs), "--warehouse", str(warehouse)]
         process = subprocess.Popen(
             command,
             env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
@@ -175,7 +176,8 @@ def test_a_real_run_over_a_real_log_stops_in_time_at_any_moment(tmp_path: Path) 
         assert time.monotonic() - at < 2
         assert process.returncode in (143, -15)  # -15: it was still importing
         assert "Traceback" not in err
-        assert not (tmp_path / "w/current").is_symlink()
+        # A quick machine may have published by then, and says so.
+        assert (warehouse / "current").is_symlink() == ("snapshot 1 is published" in err)
 
 
 # -- streams

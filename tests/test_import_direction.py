@@ -57,7 +57,7 @@ ROOMS = [
     ["quarantine"],
     ["catalogue", "statement_filter"],
     ["readings"],
-    ["analyst", "verify", "evidence", "reconciling", "explaining", "kept", "rate_gaps"],
+    ["analyst", "verify", "evidence", "reconciling", "explaining", "kept", "rate_gaps", "damage"],
     ["sharing", "spreadsheets"],
     ["attribution", "forecasting"],
     ["budgets", "export_files"],

@@ -153,6 +153,13 @@ def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:
             quiet=quiet or base.quiet,
             config=config or base.config,
         )
-        return function(settings, **own)
+        try:
+            return function(settings, **own)
+        except Exception as error:
+            from etl.damage import damage_behind
+
+            if damage := damage_behind(error, settings.warehouse):
+                raise damage from error
+            raise
 
     return merged
