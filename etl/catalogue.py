@@ -15,7 +15,7 @@ import duckdb
 from etl import engine
 from etl.fates import FATES
 from etl.macros import CHARGES_MACRO, MACROS
-from etl.manifest import Snapshot
+from etl.manifest import MANIFEST_NAME, Snapshot
 from etl.model_facts import model_rows
 from etl.schema import TABLES
 
@@ -34,8 +34,9 @@ RATE_TABLES = {
     "rate_versions": "versions",
 }
 
-# A manifest lists every file, so it grows with the days; DuckDB wants to know how large one may get.
-_MANIFEST_BYTES = 1 << 30
+# A manifest lists every file, so it grows with the days. DuckDB wants to know how large one may get, and takes twice as
+# much for each of its threads; a database that is not written anew with the next snapshot still reads that one.
+_MANIFEST_BYTES_MIN, _MANIFEST_GROWTH = 1 << 22, 4
 _WORD, _COMMENT = re.compile(r"\w+"), re.compile(r"--.*")
 # What shows relations that a query does not name.
 _LISTING = re.compile(r"show|describe|information_schema|(duckdb|pg|sqlite|pragma)_\w+")
@@ -134,7 +135,7 @@ def create(
     makers["models"] = "", partial(_create_models, con)
     makers["days"] = "", partial(_create_days, con, snapshot)
     makers["expired_days"] = "", partial(_create_expired_days, con, snapshot)
-    makers["runs"] = "", partial(con.execute, _RUNS_SQL.format(manifests=_manifest_scan(manifests)))
+    makers["runs"] = "", partial(_create_runs, con, snapshot, manifests)
     makers["meters"] = "", partial(engine.create_view, con, "meters")
     for macro in (*MACROS, CHARGES_MACRO):
         makers[macro] = engine.sql(macro), partial(con.execute, engine.sql(macro))
@@ -170,10 +171,12 @@ def _list(paths: Sequence[str]) -> str:
     return "[" + ", ".join(engine.literal(path) for path in paths) + "]"
 
 
-def _manifest_scan(manifests: Sequence[str]) -> str:
+def _create_runs(con: duckdb.DuckDBPyConnection, snapshot: Snapshot, manifests: Sequence[str]) -> None:
     columns = ", ".join(f"{name}: {engine.literal(kind)}" for name, kind in _RUN_COLUMNS.items())
-    options = f"columns = {{{columns}}}, maximum_object_size = {_MANIFEST_BYTES}, hive_partitioning = false"
-    return f"read_json({_list(manifests)}, {options})"
+    sizes = [path.stat().st_size for path in snapshot.path.parent.glob(f"*/{MANIFEST_NAME}")]
+    largest = max(_MANIFEST_BYTES_MIN, *sizes) * _MANIFEST_GROWTH
+    options = f"columns = {{{columns}}}, maximum_object_size = {largest}, hive_partitioning = false"
+    con.execute(_RUNS_SQL.format(manifests=f"read_json({_list(manifests)}, {options})"))
 
 
 def _create_relation(

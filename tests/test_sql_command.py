@@ -21,6 +21,7 @@ from etl.errors import StorageError, UsageError
 from etl.manifest import Snapshot
 from etl.schema import TABLES
 from etl.warehouse import Warehouse
+from tests.nights import chat, costroll, write_jsonl
 from tests.small_warehouse import publish_first_night, publish_late_record
 
 
@@ -299,6 +300,17 @@ def test_a_pinned_file_that_is_gone_is_a_storage_error(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="costroll verify"):
         ask(pinned, "select count(*), sum(quantity) from rollups")
+
+
+def test_runs_of_many_snapshots_needs_little_memory(tmp_path: Path) -> None:
+    """DuckDB reads several files at a time and takes, for each, twice the largest that it is told to expect."""
+    for number in range(4):
+        log = write_jsonl(tmp_path / f"{number}.jsonl", [chat(str(number))])
+        assert costroll("run", log, "--warehouse", tmp_path / "w").code == 0
+
+    ran = costroll("sql", "select count(*) from runs", "--memory-limit", "300MB", "--warehouse", tmp_path / "w")
+
+    assert (ran.code, ran.out.split()[-1]) == (0, "4"), ran
 
 
 def test_runs_lists_every_snapshot(snapshot: Snapshot) -> None:
