@@ -174,7 +174,7 @@ def _list(paths: Sequence[str]) -> str:
 def _create_runs(con: duckdb.DuckDBPyConnection, snapshot: Snapshot, manifests: Sequence[str]) -> None:
     columns = ", ".join(f"{name}: {engine.literal(kind)}" for name, kind in _RUN_COLUMNS.items())
     sizes = [path.stat().st_size for path in snapshot.path.parent.glob(f"*/{MANIFEST_NAME}")]
-    largest = max(_MANIFEST_BYTES_MIN, *sizes) * _MANIFEST_GROWTH
+    largest = max((_MANIFEST_BYTES_MIN, *sizes)) * _MANIFEST_GROWTH
     options = f"columns = {{{columns}}}, maximum_object_size = {largest}, hive_partitioning = false"
     con.execute(_RUNS_SQL.format(manifests=f"read_json({_list(manifests)}, {options})"))
 

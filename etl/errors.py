@@ -44,6 +44,10 @@ class StorageError(CostrollError):
     event = "storage"
 
 
+class MetricsLost(StorageError):
+    """The run went well, and the file that should tell of it cannot be written."""
+
+
 class IntegrityError(CostrollError):
     """The warehouse, or a sum that must close, does not hold; nothing was published."""
 

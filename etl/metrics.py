@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from etl import __version__, durable, stopping
-from etl.errors import CostrollError, StorageError
+from etl.errors import CostrollError, MetricsLost, StorageError
 from etl.last_run import last_run
 from etl.manifest import Snapshot
 from etl.run_report import RunReport
@@ -75,7 +75,7 @@ def recorded(path: Path | None, root: Path, now: datetime | None = None) -> Iter
         now: the instant of the run's end in UTC, for tests.
 
     Raises:
-        StorageError: the run went well, and the file cannot be written.
+        MetricsLost: the run went well, and the file cannot be written.
     """
     began, recording = time.monotonic(), Recording()
     try:
@@ -85,7 +85,12 @@ def recorded(path: Path | None, root: Path, now: datetime | None = None) -> Iter
         with suppress(StorageError):  # the first error is the one to tell
             _write(path, root, recording, time.monotonic() - began, now)
         raise
-    _write(path, root, recording, time.monotonic() - began, now)
+    try:
+        _write(path, root, recording, time.monotonic() - began, now)
+    except StorageError as error:
+        cause = error.__cause__
+        reason = cause.strerror if isinstance(cause, OSError) else error
+        raise MetricsLost(f"cannot write the metrics to {path}: {reason}; {stopping.outcome()}") from error
 
 
 def _exit_code(error: BaseException) -> int:

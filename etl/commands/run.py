@@ -108,7 +108,7 @@ def _run(
     from etl import engine
     from etl.backfill import run_in_steps
     from etl.commands.summary import as_json, summary, tell_troubles
-    from etl.errors import UsageError
+    from etl.errors import MetricsLost, UsageError
     from etl.metrics import recorded
     from etl.pipeline import run
     from etl.run_report import Options
@@ -118,24 +118,29 @@ def _run(
     if must_exist and not Warehouse(settings.warehouse).exists():
         raise UsageError(f"--must-exist: there is no warehouse {settings.warehouse}; without the option, it is created")
     paths, options = _filled(settings, paths, options)
-    with recorded(metrics_file, settings.warehouse) as recording:
-        how = Options(
-            threads=engine.threads(), on_wait=partial(_tell_waiting, settings, options["wait_seconds"]), **options
-        )
-        show = _progress(settings)
-        if commit_every:
-            report = run_in_steps(paths, settings.warehouse, how, commit_every, on_progress=show)
+    lost = None
+    try:
+        with recorded(metrics_file, settings.warehouse) as recording:
+            how = Options(
+                threads=engine.threads(), on_wait=partial(_tell_waiting, settings, options["wait_seconds"]), **options
+            )
+            show = _progress(settings)
+            if commit_every:
+                report = run_in_steps(paths, settings.warehouse, how, commit_every, on_progress=show)
+            else:
+                report = run(paths, settings.warehouse, how, on_progress=show)
+            recording.report, recording.exit_code = report, 3 if report.needs_attention else 0
+    except MetricsLost as error:
+        lost = error  # what the run did is told first
+    if not settings.quiet or report.needs_attention:
+        tell_troubles(report)
+        if settings.json:
+            click.echo(json.dumps(as_json(report), indent=2))
         else:
-            report = run(paths, settings.warehouse, how, on_progress=show)
-        recording.report, recording.exit_code = report, 3 if report.needs_attention else 0
-    if settings.quiet and not report.needs_attention:
-        return 0
-    tell_troubles(report)
-    if settings.json:
-        click.echo(json.dumps(as_json(report), indent=2))
-    else:
-        for line in summary(report, settings.warehouse):
-            click.echo(line)
+            for line in summary(report, settings.warehouse):
+                click.echo(line)
+    if lost:
+        raise lost
     return recording.exit_code
 
 
