@@ -161,11 +161,32 @@ def test_a_plain_statement_may_bill_several_days_together(tmp_path: Path) -> Non
         ("2025-11-21,1.0.0,,", "amount_usd '1.0.0' is no number"),
         ("2025-11-21,1,tokens,", "meter 'tokens' is none of input, output"),
         ("2025-11-21,1,,gift", "kind 'gift' is none of usage, fee, credit, discount, tax"),
+        ("2025-11-21,,input,", "bill.csv:2: amount_usd is blank; a line of the bill has an amount"),
     ],
 )
 def test_a_plain_statement_that_cannot_be_read_is_refused(tmp_path: Path, row: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         of(tmp_path, f"day,amount_usd,meter,kind\n{row}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("day,amount_usd,currency\n2025-11-21,1,EUR\n", "bill.csv:2: the currency is 'EUR'; Costroll compares US"),
+        ("day,amount_usd,currency\n2025-11-21,1,\n", "bill.csv:2: the amount has no currency"),
+        (
+            "day,first_day,last_day,amount_usd\n2025-11-21,2025-11-01,2025-11-30,1\n",
+            "bill.csv:2: has a day and a range of days; give one of them",
+        ),
+    ],
+)
+def test_a_plain_statement_of_other_money_or_of_two_times_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        of(tmp_path, text)
+
+
+def test_a_plain_statement_may_say_that_it_is_in_dollars(tmp_path: Path) -> None:
+    assert len(of(tmp_path, "day,amount_usd,currency\n2025-11-21,1,usd\n").lines) == 1
 
 
 def test_spend_of_gateways_is_summed_by_day_and_model(tmp_path: Path) -> None:

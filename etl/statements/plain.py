@@ -1,6 +1,6 @@
 """Read Costroll's own plain statement: any provider's invoice or bill, typed into a CSV file.
 
-    day,amount_usd[,provider,model,tier,meter,caching_status,project_id,quantity,unit,kind,description,list_usd]
+    day,amount_usd[,provider,model,tier,meter,caching_status,project_id,quantity,unit,kind,description,list_usd,currency]
     first_day,last_day,amount_usd[, ...]
 
 The words are those of the rollups (docs/columns.md); what a line leaves blank it is not grouped by. Amounts are exact
@@ -15,12 +15,13 @@ from decimal import Decimal
 
 from etl.meters import CACHING_STATUSES, METER_BY_NAME
 from etl.statements import USAGE, Dimensions, StatementFile, StatementLine
-from etl.statements.cells import csv_rows, exact_number, filled, shown, utc_day, wrong
+from etl.statements.cells import csv_rows, exact_number, filled, require_dollars, shown, utc_day, wrong
 
 COLUMNS = (
     "day", "first_day", "last_day", "amount_usd", "provider", "model", "tier", "meter", "caching_status", "project_id",
-    "quantity", "unit", "kind", "description", "list_usd",
+    "quantity", "unit", "kind", "description", "list_usd", "currency",
 )  # fmt: skip
+_OF_BLANK_DAYS = ("day", "first_day", "last_day", "provider", "currency")
 KINDS = (USAGE, "fee", "credit", "discount", "tax")
 _HALF_A_CENT = Decimal("0.005")
 _CENT_EXPONENT = -2
@@ -47,13 +48,20 @@ def read_csv(text: str, name: str) -> StatementFile:
         if len(providers) > 1:
             raise wrong(name, number, f"a second provider, {shown(own['provider'])}; give each a file of its own")
         amount = exact_number(own["amount_usd"], "amount_usd", name, number)
-        if amount is not None:
-            lines.append(_line(own, amount, first, last, name, number))
+        if amount is None:
+            if any(own[column] is not None for column in COLUMNS if column not in _OF_BLANK_DAYS):
+                raise wrong(name, number, "amount_usd is blank; a line of the bill has an amount")
+            continue  # a day on which nothing is billed
+        if "currency" in cells:
+            require_dollars(own["currency"], name, number)
+        lines.append(_line(own, amount, first, last, name, number))
     return StatementFile(name, min(providers, default="openai"), tuple(lines), frozenset(days))
 
 
 def _days(own: Mapping[str, str | None], name: str, number: int) -> tuple[date, date]:
     if own["day"] is not None:
+        if own["first_day"] is not None or own["last_day"] is not None:
+            raise wrong(name, number, "has a day and a range of days; give one of them")
         day = utc_day(own["day"], "day", name, number)
         return day, day
     first, last = (utc_day(own[column], column, name, number) for column in ("first_day", "last_day"))
