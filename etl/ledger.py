@@ -16,6 +16,9 @@ from etl.identities import identities_of
 
 KEY = ("account_id", "provider", "request_id")
 DIMENSIONS = ("project_id", "user_id", "api_key_id", "model", "tier")
+# What a source groups by besides, which only the identities of its aggregates tell. Not `speed`: a report that is
+# grouped by it leaves it blank for what is not fast.
+_NAMED = ("batch", "api_source", "context_window", "geo", "size", "source", "vector_store_id", "context_level")
 # What settling an earlier day needs of the requests accepted for a later one.
 LATER = (*KEY, "content_hash", "tokens", "is_state")
 _PLACE = ("input_rank", "line_number")
@@ -276,8 +279,16 @@ def _one_grouping(
 def _with_grouping(rows: pl.DataFrame, also_by: tuple[str, ...]) -> pl.DataFrame:
     """Add `grouping`: for each dimension 1 if any row of the account and provider has it, as in `11010`."""
     over = ("account_id", "provider", "covers", "width", *also_by)
-    marks = [pl.col(name).is_not_null().any().over(over).cast(pl.Int8).cast(pl.String) for name in DIMENSIONS]
-    return rows.with_columns(grouping=pl.concat_str(marks))
+    has = [pl.col(name).is_not_null().any() for name in DIMENSIONS]
+    has += [_names(name).any() for name in _NAMED]
+    # `standard` may be what no tier means. A batch needs no tier, and an export of batches alone does not tell.
+    has.append(_names("tier").any() | _names("batch", "true").all())
+    return rows.with_columns(grouping=pl.concat_str(one.over(over).cast(pl.Int8).cast(pl.String) for one in has))
+
+
+def _names(dimension: str, value: str = "") -> pl.Expr:
+    """Whether an aggregate's identity has the dimension, with a value that begins so."""
+    return pl.col("request_id").str.contains(f" {dimension}={value}", literal=True)
 
 
 def _largest(

@@ -44,7 +44,7 @@ def batch(envelope_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def bucket(
-    requests: int, tokens: int = 1000, start: int = FRIDAY, width: int = DAY, **dimensions: str | None
+    requests: int, tokens: int = 1000, start: int = FRIDAY, width: int = DAY, **dimensions: str | bool | None
 ) -> dict[str, Any]:
     """A usage bucket with one result, grouped by model unless said otherwise."""
     result = {
@@ -378,6 +378,29 @@ def test_another_width_or_grouping_is_refused_unless_it_replaces(nights: Nights,
     assert nights.input_by_day()["2025-11-20"] == 900
     assert nights.input_by_day()["2025-11-21"] == sum(one["results"][0]["input_tokens"] for one in other)
     assert nights.rows("rejects", "line_number", "reason") == []
+
+
+@pytest.mark.parametrize(
+    "dimension",
+    [{"service_tier": "default"}, {"batch": None}, {"api_source": "responses"}],
+    ids=lambda one: next(iter(one)),
+)
+def test_a_grouping_by_what_only_the_export_knows_is_another_too(nights: Nights, dimension: dict[str, Any]) -> None:
+    """A tier that is not said is standard, so both say `standard`: one of them is grouped by it."""
+    plain, grouped = bucket(10, 1000), bucket(10, 1000, **dimension)
+    nights.read(plain)
+
+    assert nights.read(grouped) == (0, {OVERLAPPING: 1})
+    assert nights.input_by_day() == {"2025-11-21": 1000}
+
+
+def test_an_export_of_batches_alone_grows_into_one_of_all_tiers(nights: Nights) -> None:
+    """Batches have no tier where the export is grouped by it."""
+    batches = bucket(10, 1000, batch=True, service_tier=None)
+    nights.read(batches)
+
+    assert nights.read(batches, bucket(5, 500, batch=False, service_tier="default")) == (1, {SAME: 1})
+    assert nights.input_by_day() == {"2025-11-21": 1500}
 
 
 def test_within_a_run_the_finer_grouping_counts(nights: Nights) -> None:
