@@ -19,7 +19,7 @@ from etl.alerts import Thing, judge, things_of_days
 from etl.allocation import keep_freed_memory, release_freed_memory
 from etl.booking import book, closed_months, published_whole
 from etl.decoding import Reading
-from etl.errors import IntegrityError, StorageError, StrictError
+from etl.errors import IntegrityError, StorageError
 from etl.fates import Counts
 from etl.healing import days_to_try, healed_at_newest, quantities_of
 from etl.healing import healed as healing
@@ -34,7 +34,7 @@ from etl.quarantine import Quarantine
 from etl.rate_card import RateCard, newer_shipped_card
 from etl.rate_publishing import card_of, write_card
 from etl.rating import rate
-from etl.run_report import Healed, InputReport, LateBooking, Options, RunReport, things_of
+from etl.run_report import Healed, InputReport, LateBooking, NeedsAttention, Options, RunReport, things_of
 from etl.schema import polars_schema
 from etl.settlement import Settlement
 from etl.sources import SOURCE_BY_NAME
@@ -156,7 +156,7 @@ def _publish(
     report.things += _things_of_days(parent, settlement, rated.whole, options)
     report.verdict = judge(report.things, options.alert, counts.read, today)
     if options.strict and report.needs_attention:
-        raise StrictError(f"--strict: something needs attention, so nothing was published\n{counts.line()}")
+        raise NeedsAttention(report)
     if not counted and not rated.days and not (parent and intake.to_remember):
         builder.discard()
         return report

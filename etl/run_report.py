@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from etl.alerts import NOT_ALARMING, Thing, Verdict
+from etl.errors import StrictError
 from etl.fates import Counts
 from etl.manifest import Snapshot
 from etl.settings_file import AlertSection
@@ -238,3 +239,15 @@ def things_of(
         if status not in NOT_ALARMING and quantity > 0:
             things.append(Thing("unpriced", quantity, status, model=model))
     return things
+
+
+class NeedsAttention(StrictError):
+    """`run --strict` met something that needs attention.
+
+    Attributes:
+        report: all that it met.
+    """
+
+    def __init__(self, report: RunReport) -> None:
+        super().__init__(f"--strict: something needs attention, so nothing was published\n{report.counts.line()}")
+        self.report = report

@@ -218,3 +218,16 @@ def test_a_mistake_in_the_thresholds_is_refused(tmp_path: Path, text: str, must_
     one_bad_in_ten(tmp_path)
     ran = night(tmp_path, text)
     assert (ran.code, must_say in ran.err) == (2, True), ran.err
+
+
+def test_a_strict_run_says_what_is_wrong_though_it_publishes_nothing(tmp_path: Path) -> None:
+    log = write_jsonl(tmp_path / "log.jsonl", ["{"])
+
+    ran = costroll("--json", "run", log, "--strict", "--warehouse", tmp_path / "w")
+
+    assert ran.code == 9
+    assert f"{log}: invalid_json: 1 record is set aside: invalid_json 1 (first at line 1)" in ran.err
+    assert "nothing was published\nread 1 = accepted 0" in ran.err
+    answer = json.loads(ran.out)
+    assert (answer["snapshot"], answer["alarms"]) == (None, {"rejected": 1})
+    assert not (tmp_path / "w/current").exists()

@@ -111,7 +111,7 @@ def _run(
     from etl.errors import MetricsLost, UsageError
     from etl.metrics import recorded
     from etl.pipeline import run
-    from etl.run_report import Options
+    from etl.run_report import NeedsAttention, Options
     from etl.warehouse import Warehouse
 
     _require_known(options)
@@ -132,6 +132,11 @@ def _run(
             recording.report, recording.exit_code = report, 3 if report.needs_attention else 0
     except MetricsLost as error:
         lost = error  # what the run did is told first
+    except NeedsAttention as error:
+        tell_troubles(error.report)
+        if settings.json:
+            click.echo(json.dumps(as_json(error.report), indent=2))
+        raise
     if not settings.quiet or report.needs_attention:
         tell_troubles(report)
         if settings.json:
