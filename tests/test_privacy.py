@@ -180,3 +180,20 @@ def test_modes_let_the_group_read_the_costs_and_the_owner_alone_the_quarantine(t
     assert {mode for path, mode in modes.items() if path.parent.name == "rejects"} == {0o600}
     others = {mode for path, mode in modes.items() if path.is_file() and path.parent.name != "rejects"}
     assert others <= {0o640, 0o600}
+
+
+@pytest.mark.parametrize(
+    ("account", "said"),
+    [
+        ("sk-abcdefghijklmnop12345", "the account looks like a secret key; give the id or name of the account"),
+        ("two\nlines", "the account is blank or has control characters"),
+        (" ", "the account is blank or has control characters"),
+    ],
+)
+def test_an_account_that_can_be_none_is_refused_and_not_repeated(tmp_path: Path, account: str, said: str) -> None:
+    log = write_jsonl(tmp_path / "log.jsonl", [chat("a")])
+
+    ran = costroll("run", log, "--account", account, "--warehouse", tmp_path / "w")
+
+    assert ran.code == 2 and said in ran.err and "sk-abc" not in ran.err
+    assert not (tmp_path / "w").exists()

@@ -118,6 +118,7 @@ def _run(
     if must_exist and not Warehouse(settings.warehouse).exists():
         raise UsageError(f"--must-exist: there is no warehouse {settings.warehouse}; without the option, it is created")
     paths, options = _filled(settings, paths, options)
+    _require_account(options["account"])
     lost = None
     try:
         with recorded(metrics_file, settings.warehouse) as recording:
@@ -166,6 +167,17 @@ def _filled(
         "content_bytes_max": options["content_bytes_max"] or file.run.max_decompressed,
         "alert": file.alert,
     }
+
+
+def _require_account(account: str | None) -> None:
+    """Refuse what no account can be, without repeating it: it is written into every table."""
+    from etl.errors import UsageError
+    from etl.secret_keys import SECRET
+
+    if account and SECRET.match(account):
+        raise UsageError("the account looks like a secret key; give the id or name of the account")
+    if account is not None and (not account.strip() or not account.isprintable()):
+        raise UsageError("the account is blank or has control characters; give the id or name of the account")
 
 
 def _require_known(options: dict[str, Any]) -> None:
