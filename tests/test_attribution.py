@@ -226,6 +226,8 @@ def test_days_whose_records_have_expired_are_said_and_stay_in_the_sum() -> None:
         "told apart and stand as `records expired`\n"
     )
     assert costroll("report", "--by", "api_key", "--since", "2026-06-01").err == ""
+    backwards = costroll("report", "--since", "2026-06-02", "--until", "2026-06-01")
+    assert backwards.code == 2 and "--until 2026-06-01 is before --since 2026-06-02" in backwards.err
 
 
 def test_what_comes_late_for_an_expired_day_is_known_and_the_rest_of_the_day_is_not() -> None:

@@ -306,6 +306,13 @@ def test_an_import_that_breaks_a_rule_of_the_table_publishes_nothing(tmp_path: P
     assert not (tmp_path / "warehouse/current").exists()
 
 
+@pytest.mark.parametrize("command", ["diff", "import"])
+def test_a_plan_that_could_not_be_applied_is_refused_as_applying_it_is(tmp_path: Path, command: str) -> None:
+    lost = csv_file(tmp_path, "openai,gpt-9,standard,inputs,uncached,0,2026-01-01,,1.5,published,high,x")
+    planned = costroll("rates", command, lost, "--warehouse", tmp_path / "warehouse")
+    assert planned.code == 2 and "unknown_meters" in planned.err
+
+
 def test_an_alias_is_imported_and_followed(tmp_path: Path) -> None:
     warehouse = tmp_path / "warehouse"
     file = csv_file(tmp_path, "openai,new-name,gpt-4o-mini,2026-01-01,,a page,high", header=",".join(ALIAS_FIELDS))

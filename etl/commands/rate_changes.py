@@ -228,7 +228,7 @@ def _change(settings: Settings, make: Callable[[RateCard, datetime], _Made], is_
     """Make a plan, apply it when that is asked, and tell of both."""
     from etl.commands.rate_plans import as_json, tell
     from etl.commands.rates import card_known, clock
-    from etl.rate_checks import new_warnings
+    from etl.rate_checks import new_warnings, validated
     from etl.rate_publishing import publish
     from etl.rate_versions import applied
 
@@ -245,7 +245,9 @@ def _change(settings: Settings, make: Callable[[RateCard, datetime], _Made], is_
         snapshot = publish(settings.warehouse, revise)
     else:
         snapshot = None
-        revise(card_known(settings))
+        known = card_known(settings)
+        if (revised := revise(known)) is not known:
+            validated(revised)  # what could not be applied is no plan
     (plan, name, digest, offer), card, warnings = made[0]
     facts = {
         "name": name,

@@ -136,6 +136,8 @@ def _asked(name: str, share: bool, given: Mapping[str, Any]) -> Asked:
     }
     month = f"{given['month']:%Y-%m}" if given["month"] else None
     accruals.refuse_others(name, days["through"], [days["since"], days["until"], given["by"], given["currency"]])
+    if days["since"] and days["until"] and days["until"] < days["since"]:
+        raise UsageError(f"--until {days['until']} is before --since {days['since']}")
     is_monthly = name in months.REPORTS
     if is_monthly and (days["since"] or days["until"]):
         raise UsageError(f"{name} is of a whole month: --month, not --since or --until")
