@@ -19,6 +19,7 @@ import pytest
 
 from etl import analyst
 from etl.cli import exit_code_of
+from tests.nights import costroll, write_jsonl
 
 MINI = "gpt-4o-mini-2024-07-18"
 NOON = 1_763_726_400  # 2025-11-21T12:00:00Z
@@ -183,3 +184,25 @@ def test_strict_publishes_nothing_when_something_has_no_price(tmp_path: Path) ->
     assert run(tmp_path, chat("x", "my-own-model"), chat("good"), options=("--strict",))[0] == 9
     assert not (tmp_path / "warehouse/current").exists()
     assert run(tmp_path, chat("p", service_tier="scale"), chat("good"), options=("--strict",))[0] == 0
+
+
+def test_a_sum_says_what_of_it_rests_on_inferred_rates_and_what_is_a_bound(tmp_path: Path) -> None:
+    """Batch: 600,000 at 0.075 published and 400,000 cached at 0.075 inferred; gpt-5.4 at 2.50 may hide more."""
+    result = {"object": "organization.usage.completions.result", "output_tokens": 0, "num_model_requests": 1}
+    mini = result | {
+        "input_tokens": 1_000_000, "input_cached_tokens": 400_000, "model": "gpt-4o-mini-2024-07-18", "batch": True,
+    }  # fmt: skip
+    large = result | {"input_tokens": 1_000, "model": "gpt-5.4", "batch": False, "service_tier": "default"}
+    day = {"object": "bucket", "start_time": 1775865600, "end_time": 1775952000, "results": [mini, large]}
+    log = write_jsonl(tmp_path / "usage.jsonl", [day])
+    assert costroll("run", log, "--warehouse", tmp_path / "w").code == 0
+
+    for name in ("costs", "days", "models", "periods"):
+        *_, total, bound, inferred = costroll("report", name, "--warehouse", tmp_path / "w").out.splitlines()
+        assert total.startswith("total 0.0775 USD"), total
+        assert bound == "of it 0.0025 USD are a lower bound: aggregates that may hide requests of long context"
+        assert inferred == "of it 0.03 USD rest on inferred rates"
+    assert costroll("report", "--html", tmp_path / "page.html", "--warehouse", tmp_path / "w").code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "0.0025 USD are a lower bound" in page and "0.03 USD rest on inferred rates" in page
+    assert "of it" not in costroll("report", "--since", "2026-05-01", "--warehouse", tmp_path / "w").out

@@ -34,6 +34,8 @@ REPORTS = {
     "quarantine": "what was set aside, where and why",
 }
 # With --by: report -> the query in sql/reports/by.
+# The reports that sum all costs of the chosen days.
+_WHOLE_SUMS = ("costs", "days", "models", "periods")
 GRAINS_BY = {"costs": "keys", "days": "days", "models": "models"}
 _DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -122,11 +124,19 @@ def command(settings: Settings, name: str, form: str | None, share: bool, html: 
         click.echo(line)
     if form == "table" and "cost_usd" in columns:
         click.echo(_total(columns, rows, asked.currency))
+        for line in _caveats(snapshot, asked):
+            click.echo(line)
     if form == "table" and asked.by and name == "costs" and (spread := _spread(asked.by, columns, rows)):
         click.echo(spread)
     if name in months.REPORTS and not settings.quiet:
         click.echo(f"costroll: {months.ESTIMATED}", err=True)
     return code
+
+
+def _caveats(snapshot: Snapshot, asked: Asked) -> list[str]:
+    from etl.commands.report_rows import caveats
+
+    return caveats(snapshot, asked.since, asked.until) if asked.name in _WHOLE_SUMS else []
 
 
 def _asked(name: str, share: bool, given: Mapping[str, Any]) -> Asked:
@@ -184,7 +194,7 @@ def _write_page(settings: Settings, snapshot: Snapshot, asked: Asked, file: Path
         name: _plain(snapshot, replace(asked, name=name)) for name in ("page_days", "models", "unpriced", "periods")
     }
     named = [("By model and tier", tables["models"]), ("Booked", tables["periods"])]
-    keys, notes, code = None, [], 0
+    keys, notes, code = None, _caveats(snapshot, asked), 0
     if asked.by:
         keys = (asked.by, _by(snapshot, settings, asked, asked.by))
     if unpriced := tables["unpriced"][1]:

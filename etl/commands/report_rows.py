@@ -8,17 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from etl import analyst
+from etl.display import money
 from etl.engine import sql
 from etl.errors import UsageError
 from etl.fx import as_sql, days_without, read_fx
 from etl.manifest import Snapshot
 
+# In the order of the columns of reports/caveats.
+_CAVEATS = (
+    "rest on tokens that Costroll counted, as their usage was not logged",
+    "are a lower bound: aggregates that may hide requests of long context",
+    "are an upper bound: logs that do not tell cached input apart",
+    "rest on inferred rates",
+)
 Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
 
 
 def plain_rows(snapshot: Snapshot, name: str, since: date | None, until: date | None) -> Rows:
     """The columns and rows of a report over the days from `since` to `until`, both included; None is open."""
     return _answer(snapshot, _chosen(name, since, until), _query(name))
+
+
+def caveats(snapshot: Snapshot, since: date | None, until: date | None) -> list[str]:
+    """What of the costs of these days is not exact, or rests on a judgement: a sentence for each kind."""
+    _, [amounts] = plain_rows(snapshot, "caveats", since, until)
+    return [f"of it {money(amount)} USD {what}" for amount, what in zip(amounts, _CAVEATS, strict=True) if amount]
 
 
 def _query(name: str) -> str:
