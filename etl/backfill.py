@@ -106,6 +106,7 @@ def joined(reports: Sequence[RunReport], options: Options) -> RunReport:
         next((report.snapshot for report in reversed(reports) if report.snapshot), None),
         [thing for report in reports for thing in report.things],
         storage_warning=reports[0].storage_warning,
+        given_way=sum(report.given_way for report in reports),
     )
     whole.verdict = judge(whole.things, options.alert, counts.read, datetime.now(UTC).date())
     return whole

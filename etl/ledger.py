@@ -36,11 +36,13 @@ class Settled:
         accepted: the rows to publish, in the order of input and line.
         fates: every other candidate, with `fate` and `reason`; a conflict with `kept_content_hash`.
         displaced: identities (`KEY`) of published rows that must make way for fuller ones.
+        given_way: how many of these are aggregates over requests that are counted now.
     """
 
     accepted: pl.DataFrame
     fates: list[pl.DataFrame] = field(default_factory=list)
     displaced: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict.fromkeys(KEY, pl.String)))
+    given_way: int = 0
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,7 @@ def _settle_aggregates(
         displaced.append(published.join(by_requests, on=by_requests.columns, how="semi", nulls_equal=True).select(KEY))
         candidates, fates = _without(candidates, by_requests, "excluded", "counted_by_requests")
         settled.fates += fates
+    settled.given_way = sum(rows.height for rows in displaced)
     if candidates.height:
         candidates, overlapping, replaced = _one_grouping(candidates, published, replace=replace)
         settled.fates += overlapping

@@ -151,6 +151,7 @@ def _publish(
         _booked_late(settlement, closed_months(parent)),
         rated.healed,
         newer_shipped_card(card),
+        given_way=settlement.given_way,
     )
     report.things = things_of(inputs, quarantine.new_rows(), unpriced)
     report.things += _things_of_days(parent, settlement, rated.whole, options)

@@ -179,6 +179,7 @@ class RunReport:
         things: the new things that may need attention.
         verdict: what of them a person should look at.
         storage_warning: what to know of the file system, if anything.
+        given_way: how many published aggregates no longer count, as requests of their day do.
     """
 
     inputs: list[InputReport]
@@ -196,6 +197,7 @@ class RunReport:
     things: list[Thing] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
     storage_warning: str | None = None
+    given_way: int = 0
 
     @property
     def needs_attention(self) -> bool:

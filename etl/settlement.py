@@ -93,6 +93,7 @@ class Settlement:
         closure: day -> fate -> candidates.
         expired: the days whose usage has expired; of these, quantities are what this run adds.
         estimated: how many accepted records are estimates.
+        given_way: how many published aggregates no longer count, as requests of their day do.
         late_rejects: candidates set aside here, in the table `rejects` as far as known, with `input_index`.
     """
 
@@ -118,6 +119,7 @@ class Settlement:
         self.expired = ExpiredDays(parent)
         self.estimated = 0
         self.late_rejects: list[pl.DataFrame] = []
+        self.given_way = 0
         self._writing: list[Future[dict[str, dict[str, Any]]]] = []
 
     def __enter__(self) -> Settlement:
@@ -137,6 +139,7 @@ class Settlement:
         summing: list[Future[None]] = []
         for day, candidates, settled in self._settled_days(spool):
             is_new = self._count(day, candidates, settled)
+            self.given_way += settled.given_way
             if is_new or settled.displaced.height:
                 touched.append(TouchedDay(day, candidates, settled.displaced))
                 summing.append(self._pool.submit(self._sum, touched[-1]))

@@ -435,7 +435,7 @@ def test_requests_count_instead_of_aggregates_that_were_published_before(nights:
 
     code, said = nights.run(nights.write(chat("x", 10), chat("y", 20)))
 
-    assert (code, told(said)) == (0, (2, {}))
+    assert (code, told(said), said["given_way"]) == (0, (2, {}), 1)
     assert nights.rows("usage", "source_kind", "prompt_tokens") == [
         ("aggregate", 4000),
         ("aggregate", 5000),

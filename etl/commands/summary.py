@@ -96,6 +96,13 @@ def summary(report: RunReport, warehouse: Path) -> Iterator[str]:
     if report.estimated:
         had = "1 record had" if report.estimated == 1 else f"{report.estimated:,} records had"
         yield f"estimated: {had} no usage; their tokens were counted from their text, and stand with is_estimated"
+    if report.given_way:
+        rows = (
+            "1 published aggregate counts"
+            if report.given_way == 1
+            else f"{report.given_way:,} published aggregates count"
+        )
+        yield f"{rows} no more: the requests of the account, provider and day do"
     for late in report.late:
         records = "1 record" if late.records == 1 else f"{late.records:,} records"
         yield f"{records} for closed month {late.month}: booked as corrections in {late.period}"
@@ -120,6 +127,7 @@ def as_json(report: RunReport) -> dict[str, Any]:
         "acknowledged": [{"thing": _said(thing), "by": _said(by)} for thing, by in report.verdict.acknowledged],
         "unpriced": report.unpriced,
         "estimated": report.estimated,
+        "given_way": report.given_way,
         "unknown_keys": [asdict(key) | {"input_name": _printable(key.input_name)} for key in report.unknown_keys()],
         "healed": [asdict(one) | {"first_day": one.first_day.isoformat()} for one in report.healed],
         "known_rejects": report.known_rejects,
