@@ -42,5 +42,6 @@ def test_a_command_imports_what_it_uses(tmp_path: Path, command: list[str], impo
         [sys.executable, "-c", _SCRIPT, *arguments], cwd=CHECKOUT, capture_output=True, text=True, check=True
     )
 
-    code, modules = json.loads(ran.stderr)
+    # DuckDB's binding may complain of its own objects when the interpreter ends, which `main` never lets happen.
+    code, modules = json.loads(ran.stderr.splitlines()[0])
     assert (code, SLOW & set(modules)) == (0, imported)
