@@ -6,7 +6,7 @@ Each record that is read meets exactly one fate:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 ACCEPTED = "accepted"
 DUPLICATE = "duplicate"
@@ -107,8 +107,12 @@ class Counts:
     rejected: int = 0
 
     def __iadd__(self, other: Counts) -> Counts:
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        self.read += other.read
+        self.accepted += other.accepted
+        self.duplicate += other.duplicate
+        self.conflict += other.conflict
+        self.excluded += other.excluded
+        self.rejected += other.rejected
         return self
 
     def closes(self) -> bool:

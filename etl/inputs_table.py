@@ -32,8 +32,9 @@ def write_inputs_table(builder: SnapshotBuilder, inputs: Sequence[InputReport], 
         "tool_version": __version__,
         "at_snapshot": builder.number,
     }
-    rows = [_row(one) | of_run for one in inputs]
-    table = pl.DataFrame(rows, schema=polars_schema("inputs"), orient="row").sort("input_name")
+    rows = [_row(one) for one in inputs]
+    columns = {name: [row.get(name) for row in rows] for name in polars_schema("inputs") if name not in of_run}
+    table = pl.DataFrame(columns | of_run, schema=polars_schema("inputs")).sort("input_name")
     small = [(path, entry) for path, entry in builder.carried("inputs") if entry["rows"] < _SMALL_ROWS]
     if len(small) >= _MOST_SMALL_FILES:
         table = pl.concat([_read([path for path, _ in small]), table])
@@ -51,9 +52,8 @@ def _read(files: list[Path]) -> pl.DataFrame:
 
 
 def _row(one: InputReport) -> dict[str, Any]:
-    facts = {name: value for name, value in one.facts.items() if name != "formats"}
     return {
-        **facts,
+        **one.facts,
         **vars(one.counts if one.counts_now else Counts()),
         "input_name": one.name,
         "input_sha256": None if one.refusal else one.sha256,
