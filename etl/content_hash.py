@@ -24,15 +24,19 @@ def content_hash(frame: pl.DataFrame) -> pl.Series:
     """Hash each row of a frame with USAGE's `occurred_at`, `model`, `tier`, `requests` and any quantity columns."""
     total = np.zeros(frame.height, dtype=np.uint64)
     for name in ("model", "tier"):
-        total += _mixed(_text_words(frame[name]), _salt(name))
+        apart = distinct(frame[name])
+        words = np.array([_word(text) for text in apart.values.cast(pl.String)], dtype=np.uint64)
+        total += _mixed(words, _salt(name))[apart.places]
     for name in ("occurred_at", "requests", *(column for column, _, _ in QUANTITY_COLUMNS)):
         if name not in frame.columns or frame[name].null_count() == frame.height:
             continue
-        words = frame[name].cast(pl.Int64).fill_null(0).to_numpy().view(np.uint64)
-        if words.any():
-            mixed = _mixed(words, _salt(name))
-            np.multiply(mixed, words != 0, out=mixed)
-            total += mixed
+        whole = frame[name].cast(pl.Int64)
+        words = (whole.fill_null(0) if whole.null_count() else whole).to_numpy().view(np.uint64)
+        if words.min() == words.max():
+            words = words[:1]  # one word for all rows
+        mixed = _mixed(words, _salt(name))
+        np.multiply(mixed, words != 0, out=mixed)
+        total += mixed
     return pl.Series("content_hash", _mixed(total, _salt("content")).view(np.int64))
 
 
@@ -44,13 +48,6 @@ def _word(text: str | None) -> int:
     if text is None:
         return 0
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-
-
-def _text_words(texts: pl.Series) -> _Words:
-    """A word for each text; few distinct ones, so each is hashed once."""
-    apart = distinct(texts)
-    words = np.array([_word(text) for text in apart.values.cast(pl.String)], dtype=np.uint64)
-    return words[apart.places]
 
 
 def _mixed(words: _Words, salt: np.uint64) -> _Words:

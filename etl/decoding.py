@@ -25,6 +25,8 @@ from etl.sources.paths import Path, spellings
 from etl.vocabularies import Vocabularies
 
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+_VALUE = pl.col("value").str
+_DOUBTFUL = pl.col("escaped") | (_VALUE.len_bytes() != _VALUE.len_chars()) | _VALUE.contains("\x7f", literal=True)
 # So few distinct values of a column, and what became of them, are kept for the next chunk; of so many columns.
 _FEW_VALUES, _SETS_KEPT = 1_000, 256
 
@@ -156,7 +158,7 @@ def _control(value: pl.Series, escaped: pl.Series) -> pl.Series:
     """Where a control character is. In a JSON string it is escaped, or beyond ASCII, or DEL: few rows need a look."""
     if value.null_count() == value.len():
         return never(value)
-    doubtful = escaped | (value.str.len_bytes() != value.str.len_chars()) | value.str.contains("\x7f", literal=True)
+    [doubtful] = pl.DataFrame({"value": value, "escaped": escaped}).select_seq(_DOUBTFUL).get_columns()
     if not doubtful.any():
         return never(value)
     return (doubtful & value.str.contains(_CONTROL)).fill_null(False)
@@ -171,11 +173,12 @@ def _count(name: str, raw: pl.Series, dialect: Dialect, *, is_text: bool) -> dic
     else:
         if is_text:
             raw = raw.str.replace(r'^"([0-9]+)"$', "$1")
-        is_given = raw.is_not_null()
+        is_given = raw.is_not_null() if raw.null_count() else ~never(raw)
         value = raw.cast(pl.Int64, strict=False)
         # What Polars reads as a whole number, JSON wrote as one; only what it cannot read needs a look.
-        is_unread = is_given & value.is_null()
-        is_invalid = is_unread & ~raw.str.contains(r"^-?[0-9]+$") if is_unread.any() else is_unread
+        is_invalid = never(raw)
+        if value.null_count() > raw.null_count():
+            is_invalid = is_given & value.is_null() & ~raw.str.contains(r"^-?[0-9]+$")
     return {f"count:{name}": value, f"given:{name}": is_given, f"invalid:{name}": is_invalid}
 
 

@@ -41,7 +41,8 @@ _CONTROLS = bytes(set(range(32)) - {0, 9, 10, 13})
 
 def readable(path: str | Path) -> str:
     r"""A path as text that any table and terminal can hold: bytes that are no UTF-8 stand as `\xe9`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    text = os.fspath(path)
+    return text if text.isascii() else os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Input:
     """
 
     name: str
-    path: Path | None
+    path: str | Path | None
     marks: frozenset[int] = frozenset()
     status: os.stat_result | None = None
     place: str | None = None

@@ -38,7 +38,7 @@ class Found:
     met: dict[str, str] = field(default_factory=dict)
 
 
-def _in_its_folder(path: Path) -> str:
+def _in_its_folder(path: str) -> str:
     folder, name = os.path.split(path)
     return os.path.join(_resolved_folder(folder), name)
 
@@ -63,10 +63,10 @@ def find(paths: Sequence[str]) -> Found:
         if path == "-":
             found.inputs.append(Input("-", None))
         elif os.path.lexists(path):
-            _take(Path(path), found, seen)
+            _take(str(Path(path)), found, seen)
         elif matches := sorted(glob.glob(path, recursive=True)):
             for match in matches:
-                _take(Path(match), found, seen)
+                _take(str(Path(match)), found, seen)
         else:
             found.refused.append((readable(path), "unreadable", "there is no such file or folder"))
     found.inputs += seen.values()
@@ -82,17 +82,17 @@ def find(paths: Sequence[str]) -> Found:
     return found
 
 
-def _take(path: Path, found: Found, seen: dict[str, Input], met: os.DirEntry[str] | None = None) -> None:
+def _take(path: str, found: Found, seen: dict[str, Input], met: os.DirEntry[str] | None = None) -> None:
     """Take a path that was named, or that was met in a folder."""
     try:
-        status = path.stat() if met is None else met.stat()
+        status = os.stat(path) if met is None else met.stat()
     except OSError as error:
-        code = "not_a_file" if path.is_symlink() else "unreadable"
+        code = "not_a_file" if os.path.islink(path) else "unreadable"
         _refuse(path, code, f"cannot be read: {error.strerror}", found, met)
         return
     if stat.S_ISDIR(status.st_mode):
         for entry in _files(path, found):
-            _take(Path(entry.path), found, seen, entry)
+            _take(entry.path.removeprefix("./"), found, seen, entry)
     elif not stat.S_ISREG(status.st_mode):
         _refuse(path, "not_a_file", "is a device, FIFO or socket; give files, folders or -", found, met)
     else:
@@ -103,16 +103,16 @@ def _take(path: Path, found: Found, seen: dict[str, Input], met: os.DirEntry[str
         seen[place] = min(seen.get(place, one), one, key=lambda source: source.name)
 
 
-def _refuse(path: Path, code: str, text: str, found: Found, met: os.DirEntry[str] | None) -> None:
+def _refuse(path: str, code: str, text: str, found: Found, met: os.DirEntry[str] | None) -> None:
     found.refused.append((readable(path), code, text))
     if met is not None and code == "not_a_file":
         found.met[readable(path)] = readable(_in_its_folder(path))
 
 
-def _files(folder: Path, found: Found) -> Iterator[os.DirEntry[str]]:
+def _files(folder: str, found: Found) -> Iterator[os.DirEntry[str]]:
     """The folder's files by name, folders below it included; links to folders are not followed."""
     try:
-        if (folder / "current").is_symlink() and (folder / "snapshots").is_dir():
+        if os.path.islink(os.path.join(folder, "current")) and os.path.isdir(os.path.join(folder, "snapshots")):
             return
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
@@ -122,7 +122,7 @@ def _files(folder: Path, found: Found) -> Iterator[os.DirEntry[str]]:
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _files(Path(entry.path), found)
+            yield from _files(entry.path, found)
         elif entry.is_symlink() and os.path.isdir(
             entry.path
         ):  # unlike entry.is_dir(), it does not raise where links run in a circle

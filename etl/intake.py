@@ -90,10 +90,11 @@ class Intake:
         changed = [one for one in self.read if one.refusal and one.refusal[0] == "changed_while_read"]
         for report in changed:
             report.is_retried = True
-        again = [
-            self._marked(replace(source, status=_status(source))) for source in wanted if _is_among(source, changed)
-        ]
-        self._read_all(again, reading, lambda _: None)
+        if changed:
+            names = {(report.name, report.path) for report in changed}
+            again = [source for source in wanted if (source.name, source.path) in names]
+            again = [self._marked(replace(source, status=_status(source))) for source in again]
+            self._read_all(again, reading, lambda _: None)
 
     def _wanted(self, source: Input) -> Input | None:
         """The input as it is to be read, or None where it is passed over."""
@@ -174,10 +175,6 @@ class Intake:
                 report.refusal = ("account_changed", text)
             else:
                 self._counted[content.sha256] = report
-
-
-def _is_among(source: Input, reports: Sequence[InputReport]) -> bool:
-    return any((source.name, source.path) == (one.name, one.path) for one in reports)
 
 
 def _status(source: Input) -> os.stat_result | None:

@@ -86,7 +86,7 @@ class InputReport:
     """
 
     name: str
-    path: Path | None
+    path: str | Path | None
     place: str | None = None
     counts: Counts = field(default_factory=Counts)
     refusal: tuple[str, str] | None = None
