@@ -176,8 +176,17 @@ class DayCandidates:
     def _put_in_place(self, looks: Sequence[_Look]) -> _Look:
         """These pieces as one, its rows by input and line; those of one line, which may hold several, as they came."""
         rows = self._counting(pl.concat([look.piece.load() for look in looks], how="diagonal_relaxed"))
-        order = np.argsort(_places(rows).to_numpy(), kind="stable")
-        return self._look(looks[0].piece.replaced(rows[order]))
+        places = _places(rows).to_numpy()
+        order = np.argsort(places, kind="stable")
+        return _Look(
+            looks[0].piece.replaced(rows[order]),
+            rows.height,
+            np.concatenate([look.ids for look in looks])[order],
+            np.concatenate([look.needs_ledger for look in looks])[order],
+            (places.min(), places.max()),
+            True,
+            rows["input_index"].to_numpy()[order],
+        )
 
 
 class _Look(NamedTuple):

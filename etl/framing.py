@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from io import FileIO
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -45,8 +45,7 @@ def readable(path: str | Path) -> str:
     return text if text.isascii() else os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """One thing to read.
 
     Attributes:
@@ -69,8 +68,7 @@ class Input:
         return self.status.st_size if self.status else 0
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Whole lines of one input.
 
     Attributes:

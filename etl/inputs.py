@@ -112,7 +112,7 @@ def _refuse(path: str, code: str, text: str, found: Found, met: os.DirEntry[str]
 def _files(folder: str, found: Found) -> Iterator[os.DirEntry[str]]:
     """The folder's files by name, folders below it included; links to folders are not followed."""
     try:
-        if os.path.islink(os.path.join(folder, "current")) and os.path.isdir(os.path.join(folder, "snapshots")):
+        if Path(folder, "current").is_symlink() and Path(folder, "snapshots").is_dir():
             return
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:

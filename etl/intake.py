@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import polars as pl
 
@@ -93,7 +92,7 @@ class Intake:
         if changed:
             names = {(report.name, report.path) for report in changed}
             again = [source for source in wanted if (source.name, source.path) in names]
-            again = [self._marked(replace(source, status=_status(source))) for source in again]
+            again = [self._marked(source._replace(status=_status(source))) for source in again]
             self._read_all(again, reading, lambda _: None)
 
     def _wanted(self, source: Input) -> Input | None:
@@ -108,7 +107,7 @@ class Intake:
 
     def _marked(self, source: Input) -> Input:
         marks = self._history.marks(source.place, source.status)
-        return replace(source, marks=marks) if marks else source
+        return source._replace(marks=marks) if marks else source
 
     def _read_all(self, wanted: Sequence[Input], reading: Reading, on_done: Callable[[int], None]) -> None:
         first = len(self.read)

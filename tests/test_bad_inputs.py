@@ -1484,7 +1484,7 @@ def test_a_disk_that_fails_in_the_middle_of_a_file_costs_only_that_file(
     read = framing._Counted.read
 
     def read_until_the_bad_sector(self: Any, size: int = -1) -> bytes:
-        if self._content.input.path == failing and self._content.stored_bytes >= 1 << 16:
+        if self._content.input.path == str(failing) and self._content.stored_bytes >= 1 << 16:
             self._stream = FailingDisk()
         return read(self, size)
 
@@ -1509,7 +1509,7 @@ def test_a_file_that_shrinks_while_it_is_read_costs_only_itself(
     read = framing._Counted.read
 
     def read_and_truncate(self: Any, size: int = -1) -> bytes:
-        if self._content.input.path == shrinking and self._content.stored_bytes:
+        if self._content.input.path == str(shrinking) and self._content.stored_bytes:
             os.truncate(shrinking, 1 << 16)
         return read(self, size)
 

@@ -75,7 +75,7 @@ def while_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, Callable[[], 
         def read_and_act(self: Any, size: int = -1) -> bytes:
             block = read(self, size)
             first = self._content.stored_bytes == len(block)
-            if self._content.input.path == file and block and first and len(done) < times:
+            if self._content.input.path == str(file) and block and first and len(done) < times:
                 done.append(1)
                 act()
             return block
