@@ -52,8 +52,13 @@ def distinct(column: pl.Series) -> Distinct:
 
 def is_constant(column: pl.Series) -> bool:
     """Whether every row of a column has the same value, or NULL."""
+    if nulls := column.null_count():
+        return nulls == len(column)
+    # Few columns that vary begin and end with the same value.
+    if len(column) and column[0] != column[-1]:
+        return False
     values = column.to_physical() if column.dtype == pl.Categorical else column
-    return values.null_count() == len(values) or (values.null_count() == 0 and values.min() == values.max())
+    return bool(values.min() == values.max())
 
 
 def is_repetitive(column: pl.Series) -> bool:

@@ -89,6 +89,8 @@ class History:
     def passes_over(self, place: str, status: os.stat_result) -> tuple[str, str | None] | None:
         """Why a file that is as it was need not be opened, and the code it was refused with, if it was."""
         same = [reading for reading in self._by_path.get(place, ()) if reading.is_of(status)]
+        if not same:
+            return None
         if any(reading.input_sha256 and self.was_read(reading.input_sha256) for reading in same):
             return "unchanged since it was read", None
         refused = [reading.refusal for reading in same if reading.refusal and self._is_same_way(reading)]

@@ -263,13 +263,13 @@ def _groups(ends: Iterable[End]) -> Iterator[list[End]]:
     held = 0
     for end in ends:
         source = end.content.input
-        size = _expected_bytes(source)
-        if group and (not _is_small(source) or held + size > GATHERED_BYTES or len(group) == GATHERED_MAX):
+        size, is_small = _expected_bytes(source), _is_small(source)
+        if group and (not is_small or held + size > GATHERED_BYTES or len(group) == GATHERED_MAX):
             yield group
             group, held = [], 0
         group.append(end)
         held += size
-        if not _is_small(source):
+        if not is_small:
             yield group
             group, held = [], 0
     if group:

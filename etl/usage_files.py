@@ -5,7 +5,7 @@ Grain: one row an accepted record, in the order of input and line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from typing import IO, Any
@@ -112,6 +112,9 @@ def _array(rows: pl.DataFrame, field: pa.Field) -> pa.Array:
     if not pa.types.is_dictionary(field.type):
         array = column.cast(_layout().types[field.name]).rechunk().to_arrow()
         return array if array.type == field.type else array.cast(field.type)
+    if is_constant(column):
+        zeros = pa.py_buffer(np.zeros(rows.height, np.int32))
+        return _coded(pa.Array.from_buffers(pa.int32(), rows.height, [None, zeros]), [column[0]])
     if not is_repetitive(column):
         return column.cast(pl.String).rechunk().to_arrow().cast(pa.string()).dictionary_encode()
     return _dictionary(column)
@@ -129,4 +132,8 @@ def _dictionary(column: pl.Series) -> pa.Array:
     # Where a value is missing, any number may stand.
     moved = pa.py_buffer(places.take(np.frombuffer(numbers, np.uint32), mode="clip"))
     indices = pa.Array.from_buffers(pa.int32(), len(codes), [validity, moved], codes.null_count, codes.offset)
-    return pa.DictionaryArray.from_arrays(indices, pl.Series(ordered).to_arrow().cast(pa.string()))
+    return _coded(indices, ordered)
+
+
+def _coded(indices: pa.Array, texts: Sequence[str]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(indices, pl.Series(texts, dtype=pl.String).to_arrow().cast(pa.string()))
