@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 from fsspec import AbstractFileSystem
 
@@ -42,28 +44,46 @@ class ChunkQuery:
         self._connection.execute("SET arrow_output_version = '1.4'; SET produce_arrow_string_view = true")
         self._connection.register_filesystem(self._memory)
 
-    def fields(self, data: bytes, wanted: Wanted, *, ignore_errors: bool) -> pl.DataFrame:
+    def fields(self, data: bytes, wanted: Wanted) -> pl.DataFrame:
         """Read every wanted path from every line that is not blank.
 
         Args:
             data: JSON lines.
             wanted: a column for each path; for a path whose presence is asked, a column `<path>?` that is true or
                 NULL; and the column `CLAIMED`.
-            ignore_errors: a malformed line becomes a row of NULLs, and doubled keys and wrong structures pass.
 
         Raises:
-            duckdb.Error: without `ignore_errors`, at the first line that is not sound.
+            duckdb.Error: at the first line that is not sound.
         """
+        with self._reading(data, wanted, wanted.outputs, ignore_errors=False) as relation:
+            frame = pl.from_arrow(relation.to_arrow_table())
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def unclaimed_rows(self, data: bytes, wanted: Wanted) -> npt.NDArray[np.int64]:
+        """Find lines that no shape claims, as none does what is malformed; doubled keys and wrong structures pass.
+
+        Returns:
+            Their places among the lines that are not blank.
+
+        Raises:
+            duckdb.Error: the data cannot be read at all.
+        """
+        with self._reading(data, wanted, wanted.claim, ignore_errors=True) as relation:
+            claimed = pl.Series(relation.to_arrow_table()[CLAIMED])
+        return np.flatnonzero((claimed == UNCLAIMED).to_numpy())
+
+    @contextmanager
+    def _reading(
+        self, data: bytes, wanted: Wanted, outputs: str, *, ignore_errors: bool
+    ) -> Iterator[duckdb.DuckDBPyRelation]:
         # Every name in this text is a path from a source's declaration; the data comes by the file system alone.
         with self._memory.showing(data) as name, _said_as_text():
-            query = (
-                f"SELECT {wanted.outputs} FROM read_json('{name}', format='newline_delimited', "  # noqa: S608
+            yield self._connection.sql(
+                f"SELECT {outputs} FROM read_json('{name}', format='newline_delimited', "  # noqa: S608
                 f"compression='none', columns={wanted.columns}, ignore_errors={ignore_errors}, "
                 f"maximum_object_size={_OBJECT_BYTES_MAX})"
             )
-            frame = pl.from_arrow(self._connection.sql(query).to_arrow_table())
-        assert isinstance(frame, pl.DataFrame)
-        return frame
 
     def odd_rows(self, data: bytes, wanted: Wanted) -> list[int]:
         """Find lines of another structure than is wanted, and lines with a key twice on the way to a wanted path.
@@ -141,8 +161,8 @@ class Wanted:
         outputs = [f'{value_at(path)} AS "{path}"' for path in paths]
         outputs += [f'CASE WHEN {value_at(path)} IS NOT NULL THEN true END AS "{path}?"' for path in presence]
         whens = " ".join(f"WHEN {condition} THEN {result}" for condition, result in claims)
-        outputs.append(f'{f"CASE {whens} ELSE {UNCLAIMED} END" if claims else UNCLAIMED}::SMALLINT AS "{CLAIMED}"')
-        self.outputs = ", ".join(outputs)
+        self.claim = f'{f"CASE {whens} ELSE {UNCLAIMED} END" if claims else UNCLAIMED}::SMALLINT AS "{CLAIMED}"'
+        self.outputs = ", ".join([*outputs, self.claim])
 
 
 class _Node:

@@ -108,7 +108,7 @@ class JsonLinesReader:
     def _strictly(self, data: bytes, plan: Plan) -> pl.DataFrame | duckdb.Error:
         """Read all lines of `data`, or say what DuckDB objects to."""
         try:
-            return self._chunk.fields(data, plan.wanted, ignore_errors=False)
+            return self._chunk.fields(data, plan.wanted)
         except (duckdb.InvalidInputException, duckdb.IOException) as objection:
             return objection
 
@@ -120,9 +120,10 @@ class JsonLinesReader:
             is_suspect |= trailing_commas([lines.content(index).strip(WHITE_SPACE) for index in range(len(lines))])
         frame = None
         if plan:
-            others = blanked(chunk.data, lines, np.flatnonzero(is_suspect))
-            frame = self._narrowed(others, lines, plan, is_blank, is_suspect)
-            del others  # as large as the chunk
+            # The others are as large as the chunk, and no name here must keep them.
+            frame = self._narrowed(
+                blanked(chunk.data, lines, np.flatnonzero(is_suspect)), lines, plan, is_blank, is_suspect
+            )
         self._wary_of = self._shapes if is_suspect.any() else None
         if frame is None or plan is None:
             read = ChunkRead()
@@ -163,8 +164,7 @@ class JsonLinesReader:
         """Those of the good lines that look as if DuckDB might object to them, where it is time to look for all."""
         try:
             if attempt == LOOK_FOR_MALFORMED:  # they come out as rows without any recognised marker
-                loose = self._chunk.fields(data, plan.wanted, ignore_errors=True)
-                found = np.flatnonzero((loose[CLAIMED] == UNCLAIMED).to_numpy())
+                found = self._chunk.unclaimed_rows(data, plan.wanted)
             elif attempt == LOOK_FOR_ODD:
                 found = np.array(self._chunk.odd_rows(data, plan.wanted), np.int64)
             else:

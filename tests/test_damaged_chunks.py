@@ -62,11 +62,11 @@ def query() -> ChunkQuery:
 def test_a_line_is_odd_where_duckdb_refuses_it(query: ChunkQuery, line: str) -> None:
     data = line.encode() + b"\n"
     if line in SOUND.values():
-        assert query.fields(data, WANTED, ignore_errors=False).height == 1
+        assert query.fields(data, WANTED).height == 1
         assert query.odd_rows(data, WANTED) == []
     else:
         with pytest.raises(duckdb.Error):
-            query.fields(data, WANTED, ignore_errors=False)
+            query.fields(data, WANTED)
         assert query.odd_rows(data, WANTED) == [0]
 
 
@@ -84,7 +84,7 @@ def test_the_line_that_an_objection_names_is_found_behind_blank_ones(
 ) -> None:
     lines = [" "] * blank + [SOUND["all"]] * before + [bad, SOUND["all"]]
     with pytest.raises(duckdb.Error) as refused:
-        query.fields("\n".join(lines).encode(), WANTED, ignore_errors=False)
+        query.fields("\n".join(lines).encode(), WANTED)
     good = np.arange(blank, len(lines))
     assert _named_by(refused.value, good).tolist() == [blank + before]
 
@@ -145,7 +145,7 @@ NUMBERS = st.one_of(
 )
 def test_a_number_is_the_same_to_both_readers(query: ChunkQuery, numbers: list[str]) -> None:
     lines = [f'{{"id":{number}}}' for number in numbers]
-    fast = query.fields("\n".join(lines).encode(), WANTED, ignore_errors=False)["id"].to_list()
+    fast = query.fields("\n".join(lines).encode(), WANTED)["id"].to_list()
     assert fast == [raw_text(decode(number)) for number in numbers]
 
 
