@@ -45,11 +45,13 @@ class Kept:
         limit: as in the settings.
         costs: so far.
         forecast: to the month's end.
+        is_of_nobody: nobody of that name has used anything in the month, or in the 28 days that the forecast rests on.
     """
 
     limit: Limit
     costs: Costs
     forecast: Forecast
+    is_of_nobody: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -101,10 +103,11 @@ def check(
         by = _by(limit.by, mapping)
         if limit.by not in found:
             found[limit.by] = costs_by(snapshot, by, month, last)
+        is_of_nobody = limit.by is not None and limit.value not in found[limit.by]
         costs = found[limit.by].get(limit.value, Costs({}))
         if limit.by is not None:
             costs = Costs(costs.by_day, costs.unpriced, found[limit.by].get(None, costs).unknown_usd)
-        kept.append(Kept(limit, costs, forecast(costs.by_day, month, first, last)))
+        kept.append(Kept(limit, costs, forecast(costs.by_day, month, first, last), is_of_nobody))
     if not kept:
         raise UsageError("there is no budget: put [[budget.limit]] with a name and usd into costroll.toml")
     return kept

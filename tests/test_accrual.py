@@ -5,6 +5,7 @@ gpt-4o-mini at 0.15 USD per million: 100,000 tokens are 0.015 USD, so each cost 
 
 from __future__ import annotations
 
+import shutil
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,19 @@ def test_the_journal_balances_in_cents(warehouse: Path) -> None:
         ("accrued liability", None, None, "0.04"),
     ]
     assert sum(Decimal(row["exact_usd"]) for row in rows) == 0
+
+
+def test_the_journal_says_how_much_it_leaves_out_as_it_has_no_price(warehouse: Path, tmp_path: Path) -> None:
+    """Of the model that nobody knows: 1,000 tokens in and 100 out on the 3rd, of which the 2nd knows nothing."""
+    shutil.copytree(warehouse, tmp_path / "w", symlinks=True)
+    unknown = chat("unknown", JUNE_1 + 2 * DAY, 1_000, 100, model="my-own")
+    costroll("run", write_jsonl(tmp_path / "more.jsonl", [unknown]), "--warehouse", tmp_path / "w")
+
+    def told(through: str) -> str:
+        return str(costroll("--warehouse", tmp_path / "w", "report", "journal", "--through", through).err)
+
+    assert "1,100 units have no price and are in no line: costroll report unpriced" in told("2026-06-03")
+    assert told("2026-06-02") == ""
 
 
 def test_an_accrual_needs_its_day_and_nothing_else_has_one(warehouse: Path) -> None:

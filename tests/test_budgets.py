@@ -150,10 +150,10 @@ def test_budgets_of_teams_go_by_the_mapping_file(warehouse: Path) -> None:
         'name = "nobody"\nusd = 1\nby = "team"\nvalue = "nobody"',
     )
     rows = report("budgets", code=8)
-    assert [(row["value"], Decimal(row["spent_usd"]), row["status"]) for row in rows] == [
-        ("search", Decimal(3), "within"),
-        ("shop", Decimal("1.5"), "over"),
-        ("nobody", Decimal(0), "within"),
+    assert [(row["value"], Decimal(row["spent_usd"]), row["status"], row["note"]) for row in rows] == [
+        ("search", Decimal(3), "within", ""),
+        ("shop", Decimal("1.5"), "over", ""),
+        ("nobody", Decimal(0), "within", "nobody has that name"),
     ]
 
 
@@ -174,6 +174,7 @@ def test_the_forecast_says_it_is_an_estimate(warehouse: Path) -> None:
         "69.75",
         "",
     )
+    assert row["unpriced"] == "1100"
 
 
 def test_the_forecast_by_team(warehouse: Path) -> None:

@@ -70,6 +70,18 @@ def test_use_after_the_day_of_the_shutdown_is_shown_with_its_cost(tmp_path: Path
         ("2026-10-23", "o3-mini-2025-01-31", "2026-10-24", 3, 1, "3.300000000000", "1.100000000000"),
         ("2027-01-14", MINI, "2026-10-24", 1, None, "0.000210000000", None),
     ]
+    assert [row["unpriced"] for row in found] == [0, 0]
+
+
+def test_what_has_no_price_stands_beside_the_cost_of_a_model_that_is_shut_down(tmp_path: Path) -> None:
+    """No rate of the tier `provisioned` is known: 1,000 tokens in and 100 out have no price."""
+    [row] = report(
+        tmp_path,
+        "shutdowns",
+        chat("priced", AUGUST, 1_000_000, 0),
+        chat("unpriced", AUGUST, 1_000, 100, service_tier="scale"),
+    )
+    assert (row["cost_usd"], row["unpriced"]) == ("0.150000000000", 1_100)
 
 
 def test_an_analyst_can_ask_for_them(tmp_path: Path) -> None:

@@ -26,6 +26,13 @@ def refuse_others(name: str, through: date | None, others: Sequence[object]) -> 
         raise UsageError("--through takes the month of its day; no other choice of rows goes with it")
 
 
+def unpriced(snapshot: Snapshot, through: date) -> str | None:
+    """What the journal leaves out, as nobody knows what it costs, in a sentence."""
+    columns, lines = rows(snapshot, "accrual", through)
+    units = sum(line[columns.index("unpriced")] for line in lines)
+    return f"{units:,} units have no price and are in no line: costroll report unpriced" if units else None
+
+
 def rows(snapshot: Snapshot, name: str, through: date) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
     """What is booked in the month of a day, of usage up to it: columns and rows."""
     from etl import analyst

@@ -130,6 +130,8 @@ def command(settings: Settings, name: str, form: str | None, share: bool, html: 
         click.echo(spread)
     if name in months.REPORTS and not settings.quiet:
         click.echo(f"costroll: {months.ESTIMATED}", err=True)
+    if name == "journal" and asked.through and (left_out := accruals.unpriced(snapshot, asked.through)):
+        click.echo(f"costroll: {left_out}", err=True)
     return code
 
 

@@ -1,7 +1,7 @@
 -- Models in use whose shutdown date is known, the earliest first: what is used after it should not have been answered.
 -- In:    chosen, rows of net_rollups; models
 -- Out:   one row = provider x model
--- Units: cost_usd in USD, exact
+-- Units: cost_usd in USD, exact; unpriced in any unit
 -- NULL:  costs are NULL where nothing has a price; requests_after and cost_after_usd where nothing was used after it
 SELECT
     provider, model, shutdown_on, min(day) AS first_day, max(day) AS last_day,
@@ -9,6 +9,7 @@ SELECT
     sum(quantity) FILTER (WHERE meter = 'requests' AND day > shutdown_on)::BIGINT AS requests_after,
     sum(cost_usd) FILTER (WHERE price_status <> 'not_charged') AS cost_usd,
     sum(cost_usd) FILTER (WHERE price_status <> 'not_charged' AND day > shutdown_on) AS cost_after_usd,
+    coalesce(sum(quantity) FILTER (WHERE cost_usd IS NULL AND price_status <> 'not_charged'), 0)::BIGINT AS unpriced,
     min(source) AS source
 FROM (
     -- A name that is only an alias is shut down with the model it leads to.
