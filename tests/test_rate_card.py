@@ -339,6 +339,19 @@ def test_output_without_input_is_a_warning_and_no_reason_to_refuse() -> None:
     assert found(validated(half)) == [(WARN, "output_without_input")]
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ("M standard", "model of openai has rates as M and as m"),
+        ("m Standard", "tier has rates as Standard and as standard"),
+        ("n batch", None),
+    ],
+)
+def test_names_that_differ_in_case_only_are_a_warning(other: str, said: str | None) -> None:
+    two = card(f"m standard input uncached 0 - - 1\n{other} input uncached 0 - - 1")
+    assert [(one.check, one.text) for one in check(two)] == ([("spelt_twice", said)] if said else [])
+
+
 def test_every_check_states_its_name_and_severity() -> None:
     assert check_names()
     for name in check_names():
