@@ -250,6 +250,24 @@ USAGE = {"prompt_tokens": 8, "completion_tokens": 2}
 PIECES = [{"request": REQUEST} | chunk("a", "Hi"), chunk("a", " there"), chunk("a", "!"), chunk("a", choices=END)]
 
 
+def test_an_export_and_an_explanation_tell_what_rests_on_estimates(tmp_path: Path) -> None:
+    """Output: 3 x 0.60 per million counted from the text, and 100 x 0.60 per million reported."""
+    log = write_jsonl(tmp_path / "app.jsonl", [call("a"), chat("b")])
+    costroll("run", "--warehouse", tmp_path / "warehouse", "--estimate-tokens", log)
+    own = ("--warehouse", tmp_path / "warehouse")
+
+    costroll(*own, "export", "costs", "--month", "2026-06", "--out", tmp_path, "--format", "parquet")
+    [file] = tmp_path.glob("*.parquet")
+    exported = pl.read_parquet(file).filter(pl.col("meter") == "output")
+    explained = costroll(*own, "explain", "--day", "2026-06-01", "--meter", "output").out
+
+    assert sorted(exported.select("cost_usd", "is_estimated").rows()) == [
+        (Decimal("0.0000018"), True),
+        (Decimal("0.00006"), False),
+    ]
+    assert explained.count("these tokens were counted by Costroll from the text") == 1
+
+
 def test_a_stream_without_its_usage_chunk_is_counted_as_a_whole(tmp_path: Path) -> None:
     """Two streams, their chunks mixed; the request stands with the first of each. One is cut off after a word."""
     cut = [{"request": REQUEST} | chunk("b", "Hi"), chunk("b", " there")]

@@ -62,6 +62,8 @@ def _lines(one: Explanation) -> Iterator[str]:
         rate = money(cell["rate_usd_per_million"])
         cost = money(cell["cost_usd"])
         yield f"  {cell['quantity']:,} {cell['unit']} x {rate} USD / 1,000,000 = {cost} USD   ({cell['price_status']})"
+    if cell["is_estimated"]:
+        yield "  these tokens were counted by Costroll from the text, as their usage was not logged"
     if any(booking["charge_class"] == "correction" for booking in one.bookings):
         yield "  booked in:"
         for booking in one.bookings:
