@@ -50,7 +50,7 @@ REJECTIONS = {
     "parts_exceed_whole": "the parts of a count (cached, audio, reasoning...) are larger than the count",
     "missing_model": "the record names no model",
     "missing_timestamp": "neither the record nor its wrapper says when",
-    "invalid_timestamp": "the time cannot be read",
+    "invalid_timestamp": "the time cannot be read, or an interval does not end after it begins",
     "naive_timestamp": "the time has no zone; say which with --assume-tz",
     "implausible_timestamp": "the time is before 2020 or more than a day in the future",
     "invalid_field": "a field that identifies or prices the record has the wrong type",

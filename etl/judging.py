@@ -114,6 +114,8 @@ def _tests(shape: Shape, reading: Reading) -> list[tuple[str, pl.Expr]]:
     tests += [(code, pl.col(name) == code) for _, name in times for code in ("invalid_timestamp", "naive_timestamp")]
     tests += [("missing_timestamp", pl.col(name).is_null()) for name, _ in times]
     tests.append(("implausible_timestamp", (pl.col("instant") < EARLIEST) | (pl.col("instant") > reading.latest)))
+    if isinstance(source.until, tuple):
+        tests.append(("invalid_timestamp", pl.col("until") <= pl.col("instant")))
     return tests
 
 

@@ -1121,7 +1121,9 @@ class Folder:
         for start, rows in results.items():
             if len(rows) == 1 and r.random() < 0.1:
                 rows = []
-            yield {"object": "bucket", "start_time": start, "end_time": start + width, "results": rows}
+            is_odd = r.random() < 0.01
+            end = start - r.choice((0, 1, width)) if is_odd else start + width
+            yield {"object": "bucket", "start_time": start, "end_time": end, "results": rows}
 
     def write_usage_page(self, name: str, export: Export, records: int) -> None:
         buckets = list(self.buckets(export, records, is_csv=False))

@@ -1063,6 +1063,8 @@ def aggregate(
     if start is None or end is None:
         raise rejected("missing_timestamp")
     instant = rules.plausible(start)
+    if end <= start:
+        raise rejected("invalid_timestamp")
     requests = quantities.pop(("requests", ""))
     # Of who used it anything but a text is ignored.
     keys = ("organization_id", "project_id", "user_id", "api_key_id")

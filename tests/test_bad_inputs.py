@@ -1443,6 +1443,19 @@ def test_a_folder_that_may_not_be_searched_is_named_and_the_others_are_priced(
     assert costs(night) == Decimal("0.00042")
 
 
+@pytest.mark.parametrize(("seconds", "reasons"), [(-1, ["invalid_timestamp"]), (0, ["invalid_timestamp"]), (1, [])])
+def test_an_interval_ends_after_it_begins(tmp_path: Path, seconds: int, reasons: list[str]) -> None:
+    start = OCTOBER + 5 * 86_400
+    odd = bucket(result("odd"), start=start) | {"end_time": start + seconds}
+    log = tmp_path / "usage.jsonl"
+    log.write_text(f"{json.dumps(bucket(result('sound')))}\n{json.dumps(odd)}\n")
+
+    night = run(tmp_path / "warehouse", log)
+
+    assert [row["reason"] for row in rows_of(night.warehouse, "rejects/*")] == reasons
+    assert len(rows_of(night.warehouse, "usage/*/*")) == 2 - len(reasons)
+
+
 @pytest.mark.parametrize("header", ["num_sessions", "images,size,num_model_requests,model", "characters,model"])
 def test_a_dashboard_export_of_something_else_is_no_empty_completions_export(
     tmp_path: Path, good: Path, header: str

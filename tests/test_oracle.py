@@ -369,7 +369,7 @@ def test_the_tier_of_usage_rows(
 
 def test_usage_rows_may_hide_long_prompts(judged: Judge) -> None:
     row = {"model": "gpt-5.4", "input_tokens": 10**6, "output_tokens": 0, "num_model_requests": 2}
-    line = json.loads(bucket(row)) | {"start_time": seconds("2026-03-06")}
+    line = json.loads(bucket(row)) | {"start_time": seconds("2026-03-06"), "end_time": seconds("2026-03-07")}
     verdict = judged(a_jsonl=json.dumps(line))
     assert (only_cell(verdict).price_status, costs(verdict)["input", "uncached"]) == (
         "priced_lower_bound",
