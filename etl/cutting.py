@@ -6,8 +6,8 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice, pairwise
+from typing import NamedTuple
 
 from etl.containers import cut_of
 from etl.csv_rows import CsvLine, CsvRead, header_of, read_rows, source_of
@@ -25,8 +25,7 @@ _LINE = re.compile(rb"[^\r\n]+")
 _ONE_LINE_DOCUMENT = re.compile(rb'\s*(\[|\{\s*"object"\s*:\s*"(page|list)"\s*,\s*"data"\s*:\s*\[\s*\{)')
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(NamedTuple):
     """An input of which the beginning was read.
 
     Attributes:

@@ -39,13 +39,14 @@ class Found:
 
 
 def _in_its_folder(path: str) -> str:
-    folder, name = os.path.split(path)
-    return os.path.join(_resolved_folder(folder), name)
+    name_at = path.rfind("/") + 1
+    return _resolved_folder(path[:name_at]) + path[name_at:]
 
 
 @lru_cache(maxsize=64)
 def _resolved_folder(folder: str) -> str:
-    return os.path.realpath(folder)
+    """A folder without links, with the stroke before the names in it; the empty one is where we are."""
+    return os.path.join(os.path.realpath(folder), "")
 
 
 def find(paths: Sequence[str]) -> Found:
@@ -99,8 +100,10 @@ def _take(path: str, found: Found, seen: dict[str, Input], met: os.DirEntry[str]
         # A file that is met under several names has the first of them by the alphabet, not by the order of arguments.
         is_link = os.path.islink(path) if met is None else met.is_symlink()
         place = os.path.realpath(path) if is_link else _in_its_folder(path)
-        one = Input(readable(path), path, status=status, place=readable(place))
-        seen[place] = min(seen.get(place, one), one, key=lambda source: source.name)
+        one = Input(readable(path), path, frozenset(), status, readable(place))
+        known = seen.get(place)
+        if known is None or one.name < known.name:
+            seen[place] = one
 
 
 def _refuse(path: str, code: str, text: str, found: Found, met: os.DirEntry[str] | None) -> None:
@@ -135,6 +138,7 @@ def _files(folder: str, found: Found) -> Iterator[os.DirEntry[str]]:
 
 def _is_log(name: str) -> bool:
     lower = name.lower()
-    for ending in COMPRESSED:
-        lower = lower.removesuffix(ending)
+    if lower.endswith(COMPRESSED):
+        for ending in COMPRESSED:
+            lower = lower.removesuffix(ending)
     return lower.endswith(ENDINGS)
