@@ -423,9 +423,18 @@ def interval_of(value: JsonObject, around: Interval | None) -> Interval:
 
 
 def is_kind(value: Any, *kinds: str) -> str | None:
-    """The `object` of a JSON object, if it is one of `kinds`."""
-    kind = value.get("object") if isinstance(value, JsonObject) else None
+    """The kind of a JSON object, if it is one of `kinds`: its `object`, or what it is without one."""
+    kind = kind_of(value) if isinstance(value, JsonObject) else None
     return kind if isinstance(kind, str) and kind in kinds else None
+
+
+def kind_of(value: JsonObject) -> Any:
+    """The `object`; pages of other providers' reports have none, and are known by what leads to the next one."""
+    if value.get("object") is None and value.get("data") is not None:
+        leads_on = any(value.get(key) is not None for key in ("has_more", "next_page"))
+        if leads_on and value.get("usage") is None and value.get("model") is None:
+            return "page"
+    return value.get("object")
 
 
 # -------------------------------------------------------------------------------------------------- recognising shapes
@@ -537,7 +546,7 @@ def recognise(value: Any) -> str | None:
     """The shape of an object by its own keys."""
     if not isinstance(value, JsonObject):
         return None
-    kind = value.get("object")
+    kind = kind_of(value)
     if kind in ("chat.completion", "text_completion"):
         return "chat"
     if kind == "response":
@@ -986,7 +995,7 @@ def response_instant(shape: str, value: JsonObject, around: Envelope) -> int:
 
 def uncut(value: JsonObject) -> Usage:
     """A page, list or bucket that could not be cut into records."""
-    keys = HOLDERS[value["object"]]
+    keys = HOLDERS[kind_of(value)]
     refuse_repeated(value, {key: {} for key in keys})
     raise excluded("empty_bucket") if value.get(keys[0]) in (None, []) else rejected("invalid_field")
 

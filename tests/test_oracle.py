@@ -377,6 +377,18 @@ def test_usage_rows_may_hide_long_prompts(judged: Judge) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("leads_on", "expected"),
+    [({"has_more": False}, ("accepted", None)), ({"next_page": None}, ("rejected", "unknown_shape"))],
+)
+def test_a_page_without_object_is_known_by_what_leads_on(
+    judged: Judge, leads_on: dict[str, Any], expected: tuple[str, str | None]
+) -> None:
+    row = {"model": "gpt-4o-mini", "input_tokens": 9, "output_tokens": 0, "num_model_requests": 1}
+    page = {"data": [json.loads(bucket(row))]} | leads_on
+    assert fates(judged(a_jsonl=json.dumps(page))) == [expected]
+
+
 def test_the_dashboards_csv_counts_like_the_api(judged: Judge) -> None:
     text = "start_time,end_time,start_time_iso,end_time_iso,num_model_requests,model,batch,service_tier,input_tokens,"
     text += "output_tokens,input_cached_tokens,input_uncached_tokens\n"
