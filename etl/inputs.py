@@ -39,8 +39,8 @@ class Found:
 
 
 def _in_its_folder(path: str) -> str:
-    name_at = path.rfind("/") + 1
-    return _resolved_folder(path[:name_at]) + path[name_at:]
+    folder, name = os.path.split(path)
+    return _resolved_folder(folder) + name
 
 
 @lru_cache(maxsize=64)
@@ -93,7 +93,7 @@ def _take(path: str, found: Found, seen: dict[str, Input], met: os.DirEntry[str]
         return
     if stat.S_ISDIR(status.st_mode):
         for entry in _files(path, found):
-            _take(entry.path.removeprefix("./"), found, seen, entry)
+            _take(entry.path.removeprefix("./"), found, seen, entry)  # what is in `.` is named without it
     elif not stat.S_ISREG(status.st_mode):
         _refuse(path, "not_a_file", "is a device, FIFO or socket; give files, folders or -", found, met)
     else:
@@ -115,6 +115,7 @@ def _refuse(path: str, code: str, text: str, found: Found, met: os.DirEntry[str]
 def _files(folder: str, found: Found) -> Iterator[os.DirEntry[str]]:
     """The folder's files by name, folders below it included; links to folders are not followed."""
     try:
+        # `os.path` would not say that a folder may not be searched.
         if Path(folder, "current").is_symlink() and Path(folder, "snapshots").is_dir():
             return
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -138,7 +139,6 @@ def _files(folder: str, found: Found) -> Iterator[os.DirEntry[str]]:
 
 def _is_log(name: str) -> bool:
     lower = name.lower()
-    if lower.endswith(COMPRESSED):
-        for ending in COMPRESSED:
-            lower = lower.removesuffix(ending)
+    for ending in COMPRESSED:
+        lower = lower.removesuffix(ending)
     return lower.endswith(ENDINGS)

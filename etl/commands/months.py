@@ -22,7 +22,7 @@ ESTIMATED = (
     "what is called an estimate is one, to the cent: a day to come is taken for the mean of its weekday in "
     "the 28 days before, and four of five months should end between low and high"
 )
-NOBODY = "nobody has that name"
+_NOBODY = "nobody has that name"
 _ESTIMATE = ("estimate_usd", "estimate_low_usd", "estimate_high_usd")
 Table = tuple[list[str], list[list[Any]]]
 
@@ -42,7 +42,7 @@ def budgets(
         [
             one.limit.name, one.limit.by, one.limit.value, month, one.limit.usd, one.forecast.spent_usd,
             one.limit.usd - one.forecast.spent_usd, one.status, *_estimated(one.forecast),
-            one.costs.unpriced or None, one.costs.unknown_usd or None, NOBODY if one.is_of_nobody else None,
+            one.costs.unpriced or None, one.costs.unknown_usd or None, _NOBODY if one.is_of_nobody else None,
         ]
         for one in kept
     ]  # fmt: skip
@@ -59,8 +59,8 @@ def forecasts(
     month = month or newest_month(snapshot)
     first, last = known_until(snapshot, month, as_of)
     found = costs_by(snapshot, by_of(settings, by, mapping) if by else None, month, last)
-    columns = [*([by] if by else []), "month", "known_until", "spent_usd", "days_left", "basis_days", *_ESTIMATE]
-    columns.append("unpriced")
+    columns = [*([by] if by else []), "month", "known_until", "spent_usd", "days_left", "basis_days"]
+    columns += [*_ESTIMATE, "unpriced"]
     rows = []
     for key, costs in sorted(found.items(), key=lambda item: (item[0] is None, item[0] or "")):
         one = forecast(costs.by_day, month, first, last)

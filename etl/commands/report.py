@@ -33,9 +33,9 @@ REPORTS = {
     "periods": "by the month in which it is booked",
     "quarantine": "what was set aside, where and why",
 }
-# With --by: report -> the query in sql/reports/by.
 # The reports that sum all costs of the chosen days.
 _WHOLE_SUMS = ("costs", "days", "models", "periods")
+# With --by: report -> the query in sql/reports/by.
 GRAINS_BY = {"costs": "keys", "days": "days", "models": "models"}
 _DAY = click.DateTime(["%Y-%m-%d"])
 

@@ -7,12 +7,15 @@ import time
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from etl import messages
 from etl.commands.options import ByteSize, Settings, limit_options, with_settings
+
+if TYPE_CHECKING:
+    from etl.run_report import RunReport
 
 
 @click.command()
@@ -103,11 +106,9 @@ def _run(
     commit_every: int | None,
     options: dict[str, Any],
 ) -> int:
-    import json
-
     from etl import engine
     from etl.backfill import run_in_steps
-    from etl.commands.summary import as_json, summary, tell_troubles
+    from etl.commands.summary import summary
     from etl.errors import MetricsLost, UsageError
     from etl.metrics import recorded
     from etl.pipeline import run
@@ -134,20 +135,27 @@ def _run(
     except MetricsLost as error:
         lost = error  # what the run did is told first
     except NeedsAttention as error:
-        tell_troubles(error.report)
-        if settings.json:
-            click.echo(json.dumps(as_json(error.report), indent=2))
+        _tell(settings, error.report)
         raise
     if not settings.quiet or report.needs_attention:
-        tell_troubles(report)
-        if settings.json:
-            click.echo(json.dumps(as_json(report), indent=2))
-        else:
+        _tell(settings, report)
+        if not settings.json:
             for line in summary(report, settings.warehouse):
                 click.echo(line)
     if lost:
         raise lost
     return recording.exit_code
+
+
+def _tell(settings: Settings, report: RunReport) -> None:
+    """Say what needs attention, and everything where JSON is asked for."""
+    import json
+
+    from etl.commands.summary import as_json, tell_troubles
+
+    tell_troubles(report)
+    if settings.json:
+        click.echo(json.dumps(as_json(report), indent=2))
 
 
 def _filled(
