@@ -177,8 +177,8 @@ def _exclude(one: Marks, other: Marks) -> bool:
     for path in one.where.keys() & other.where.keys():
         whole, begun = parted(one.where[path])
         others, others_begun = parted(other.where[path])
-        begin_alike = any(word.startswith(tuple(others_begun)) for word in whole)
-        begin_alike = begin_alike or any(word.startswith(tuple(begun)) for word in others)
+        begin_alike = any(word.startswith(others_begun) for word in whole)
+        begin_alike = begin_alike or any(word.startswith(begun) for word in others)
         if set(whole).isdisjoint(others) and not (begun and others_begun) and not begin_alike:
             return True
     must, other_must = {*one.has, *one.where}, {*other.has, *other.where}

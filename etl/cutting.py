@@ -84,10 +84,13 @@ def _kind(head: bytes) -> str:
 
 
 def _begins_with_lines(head: bytes) -> bool:
-    """Whether an object stands on the first line, and another begins on the second: most inputs are known by that."""
+    """Whether an object begins and ends on the first line, and another begins on the second.
+
+    Most inputs are known by that. No document goes on like this, and no CSV.
+    """
     end = head.find(b"\n")
     begin = head[:1] == head[end + 1 : end + 2] == b"{"
-    return end > 0 and begin and b"\r" not in head[: end - 1] and _is_json(head[:end])
+    return begin and b"\r" not in head[: end - 1] and head[:end].rstrip()[-1:] == b"}"
 
 
 def _lines(head: bytes) -> Iterator[bytes]:

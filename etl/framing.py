@@ -9,6 +9,7 @@ import hashlib
 import os
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import FileIO
@@ -198,13 +199,21 @@ class Content:
         return Chunk(b"", self.lines, offset, whole, 1, True, length, digest.hexdigest()), tail
 
 
+class _Scratch(threading.local):
+    """Room of each thread's own: blocks of small inputs, which are kept, would take what was freed here every time."""
+
+    def __init__(self) -> None:
+        self.is_end = np.empty(_BYTES_IN_CACHE, np.bool_)
+
+
+_scratch = _Scratch()
+
+
 def _line_ends(data: bytes) -> int:
     """Count line ends as `bytes.count` does, in a fraction of its time and without keeping other threads waiting."""
-    whole = np.frombuffer(data, dtype=np.uint8)
-    if len(whole) <= _BYTES_IN_CACHE:
-        return int(np.count_nonzero(whole == 10))
+    whole, is_end = np.frombuffer(data, dtype=np.uint8), _scratch.is_end
     parts = (whole[at : at + _BYTES_IN_CACHE] for at in range(0, len(whole), _BYTES_IN_CACHE))
-    return sum(int(np.count_nonzero(part == 10)) for part in parts)
+    return sum(int(np.count_nonzero(np.equal(part, 10, out=is_end[: len(part)]))) for part in parts)
 
 
 class _Counted:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from etl import __version__
-from etl.fates import Counts
+from etl.fates import FATES, Counts
 from etl.run_report import InputReport, Options
 from etl.schema import arrow_schema, polars_schema
 from etl.warehouse import Snapshot, SnapshotBuilder
@@ -17,6 +17,8 @@ from etl.warehouse import Snapshot, SnapshotBuilder
 # A night leaves a file of few rows; each costs every later night a link, a sync of its entry and a reading.
 _SMALL_ROWS = 4096
 _MOST_SMALL_FILES = 32
+# The columns that `InputReport.facts` has as they are.
+_FACTS = ("stored_bytes", "content_bytes", "lines", "blank_lines", "path", "device", "inode", "modified_ns")
 
 
 def read_inputs_table(parent: Snapshot | None) -> pl.DataFrame:
@@ -32,9 +34,7 @@ def write_inputs_table(builder: SnapshotBuilder, inputs: Sequence[InputReport], 
         "tool_version": __version__,
         "at_snapshot": builder.number,
     }
-    rows = [_row(one) for one in inputs]
-    columns = {name: [row.get(name) for row in rows] for name in polars_schema("inputs") if name not in of_run}
-    table = pl.DataFrame(columns | of_run, schema=polars_schema("inputs")).sort("input_name")
+    table = pl.DataFrame(_columns(inputs) | of_run, schema=polars_schema("inputs")).sort("input_name")
     small = [(path, entry) for path, entry in builder.carried("inputs") if entry["rows"] < _SMALL_ROWS]
     if len(small) >= _MOST_SMALL_FILES:
         table = pl.concat([_read([path for path, _ in small]), table])
@@ -51,13 +51,14 @@ def _read(files: list[Path]) -> pl.DataFrame:
     return rows.sort("at_snapshot", maintain_order=True)
 
 
-def _row(one: InputReport) -> dict[str, Any]:
+def _columns(inputs: Sequence[InputReport]) -> dict[str, list[Any]]:
+    counts = [one.counts if one.counts_now else Counts() for one in inputs]
     return {
-        **one.facts,
-        **vars(one.counts if one.counts_now else Counts()),
-        "input_name": one.name,
-        "input_sha256": None if one.refusal else one.sha256,
-        "format": ",".join(sorted(one.facts.get("formats", ()))),
-        "refusal": one.refusal and one.refusal[0],
-        "skipped": "same_content" if one.skipped else None,
+        "input_name": [one.name for one in inputs],
+        "input_sha256": [None if one.refusal else one.sha256 for one in inputs],
+        "format": [",".join(sorted(one.facts.get("formats", ()))) for one in inputs],
+        "refusal": [one.refusal and one.refusal[0] for one in inputs],
+        "skipped": ["same_content" if one.skipped else None for one in inputs],
+        **{name: [getattr(fates, name) for fates in counts] for name in ("read", *FATES)},
+        **{name: [one.facts.get(name) for one in inputs] for name in _FACTS},
     }

@@ -214,15 +214,14 @@ def _parted(judged: _Judged, first_lines: Numbers, origins: Sequence[Origin]) ->
     candidates = judged.candidates.with_columns(
         line_number=pl.col("line_number") - pl.Series(first_lines[whose] - 1), input_index=pl.Series(indexes[whose])
     )
-    fated: list[list[tuple[int, str, str]]] = [[] for _ in origins]
+    rows = np.bincount(whose, minlength=len(origins)).tolist()
+    parts = [Part(origin.input_index, {}, height, _NO_REJECTS) for origin, height in zip(origins, rows, strict=True)]
+    fated: defaultdict[int, list[tuple[int, str, str]]] = defaultdict(list)
     for number, fate, reason in judged.fated:
         at = bisect_right(first_lines, number) - 1
         fated[at].append((number - int(first_lines[at]) + 1, fate, reason))
-    rows = np.bincount(whose, minlength=len(origins)).tolist()
-    parts = [
-        Part(origin.input_index, {}, rows[at], _rejects(fated[at], origin.places), _reasons(fated[at]))
-        for at, origin in enumerate(origins)
-    ]
+    for at, some in fated.items():
+        parts[at].rejects, parts[at].reasons = _rejects(some, origins[at].places), _reasons(some)
     parts[0].candidates = compact(candidates) if candidates.height else {}
     return parts
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, NamedTuple
 
 from etl.json_values import Json, decoded_text, raw_text, with_members
 from etl.sources import SOURCES
@@ -18,7 +18,7 @@ from etl.sources.base import Source
 from etl.sources.envelopes import ENVELOPES, PLACES, WRAPPER_STATUSES, WRAPPER_TEXTS, WRAPPER_TIMES, Envelope
 from etl.sources.marks import Marks
 from etl.sources.others import OTHERS
-from etl.sources.paths import step_into, steps, value_at
+from etl.sources.paths import Step, step_into, steps, value_at
 
 # The keys by which a record that is not recognised is excluded.
 _DECIDING = {"custom_id", "method", "error", "status", "status_code", *(key for place in PLACES for key in place)}
@@ -237,24 +237,43 @@ def raw_row(record: Json, shape: Shape) -> tuple[dict[str, str | bool | None], s
     """
     row: dict[str, str | bool | None] = {}
     problem: str | None = None
-    # Attribution may be missing in any way; what prices a record may not.
-    lenient = {shape.prefix + path for path in shape.source.lenient_paths()}
-    own = {shape.prefix + path for path in shape.source.paths()} - lenient
-    for path in shape.paths():
-        if path in row:
-            continue
+    places = _places_of(shape)
+    for path, way, is_own in places.values:
         at: Any = record
-        for step in steps(path):
+        for step in way:
             if isinstance(at, dict):
                 if step.key in getattr(at, "doubled", ()):
                     problem = "duplicate_key"
                 at = step_into(at, step)
             elif at is not None:
-                problem = problem or ("invalid_field" if path in own else None)
+                problem = problem or ("invalid_field" if is_own else None)
                 at = None
         row[path] = raw_text(at)
-    for path in shape.presence_paths():
+    for path in places.presence:
         row[f"{path}?"] = None if value_at(record, path) is None else True
-    for path in shape.usage_paths():
+    for path in places.usage:
         row[f"{path}?"] = True if isinstance(value_at(record, path), dict) else None
     return row, problem
+
+
+class _Places(NamedTuple):
+    """Where records of a shape are looked at.
+
+    Attributes:
+        values: the paths, each once, the steps to it, and whether something else than an object on the way is wrong.
+        presence: the paths of which it matters whether anything stands there.
+        usage: those of the usage object.
+    """
+
+    values: tuple[tuple[str, tuple[Step, ...], bool], ...]
+    presence: tuple[str, ...]
+    usage: tuple[str, ...]
+
+
+@cache
+def _places_of(shape: Shape) -> _Places:
+    # Attribution may be missing in any way; what prices a record may not.
+    lenient = {shape.prefix + path for path in shape.source.lenient_paths()}
+    own = {shape.prefix + path for path in shape.source.paths()} - lenient
+    values = tuple((path, steps(path), path in own) for path in dict.fromkeys(shape.paths()))
+    return _Places(values, tuple(shape.presence_paths()), tuple(shape.usage_paths()))

@@ -618,6 +618,8 @@ JSON_CASES = [
     beside("two objects apart", text_of(chat("apart-1")) + " " + text_of(chat("apart-2")), fates="invalid_json"),
     beside("trailer", text_of(chat("trailer-1")) + "TRAILER", text_of(chat("trailer-2")) + "}", fates="invalid_json"),
     beside("garbage", "garbage", "}{", "{", '{"id":', "{'id':'x'}", '{"a":1 /* no */}', fates="invalid_json"),
+    # Where an object ends on a line and another begins on the next, they are lines and no document.
+    Case("damaged from the first.jsonl", jsonl("{'id':'x'}", '{"a":1]}'), {1: "invalid_json", 2: "invalid_json"}),
     beside("not objects", "null", "7", '"text"', "true", "[]", "[{}]", "NaN", fates="not_an_object"),
     beside("unknown", "{}", '{"hello":"world"}', '{"model":"x","tokens":5}', fates="unknown_shape"),
     beside(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from etl.sources.paths import value_at
@@ -41,11 +42,15 @@ class Marks:
         yield from self.lacks
 
 
-def parted(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
+@cache
+def parted(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The whole words, and the beginnings."""
-    return [word for word in words if word[-1:] != "*"], [word[:-1] for word in words if word[-1:] == "*"]
+    whole = tuple(word for word in words if word[-1:] != "*")
+    return whole, tuple(word[:-1] for word in words if word[-1:] == "*")
 
 
 def _is_word(value: Any, words: tuple[str, ...]) -> bool:
+    if not isinstance(value, str):
+        return False
     whole, beginnings = parted(words)
-    return isinstance(value, str) and (value in whole or value.startswith(tuple(beginnings)))
+    return value in whole or value.startswith(beginnings)
