@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from etl.containers import Cut, cut_of
 from etl.lines import Lines
@@ -23,12 +24,14 @@ class Piece:
 
     Attributes:
         inner: where each record in it begins, if it holds several, as a bucket does.
+        is_sound: it is one JSON value; else it is what stands from the first place on that is none.
     """
 
     text: str
     line_number: int
     byte_offset: int
     inner: tuple[Piece, ...] = ()
+    is_sound: bool = True
 
     def place(self) -> tuple[int, int, str]:
         """Byte offset, byte length and SHA-256."""
@@ -47,10 +50,10 @@ def pieces(text: str, offset: int = 0) -> Iterator[Piece]:
     From the first place that is no JSON on, the rest is one piece.
     """
     place = _Place(text, offset)
-    for start, end in _spans(text):
-        piece = place.piece(start, end)
-        inner = tuple(place.piece(*span) for span in _entries(text, start))
-        yield Piece(piece.text, piece.line_number, piece.byte_offset, inner)
+    for span in _spans(text):
+        piece = place.piece(span)
+        inner = tuple(place.piece(one) for one in _entries(text, span))
+        yield replace(piece, inner=inner) if inner else piece
 
 
 def by_first_line(found: Iterable[Piece]) -> dict[int, list[Piece]]:
@@ -74,28 +77,37 @@ class _Place:
     def __init__(self, text: str, offset: int) -> None:
         self._text, self._at, self._line, self._byte = text, 0, 1, offset
 
-    def piece(self, start: int, end: int) -> Piece:
-        passed = self._text[self._at : start]
+    def piece(self, span: _Span) -> Piece:
+        passed = self._text[self._at : span.start]
         self._line += passed.count("\n")
         self._byte += len(passed.encode())
-        self._at = start
-        return Piece(self._text[start:end], self._line, self._byte)
+        self._at = span.start
+        return Piece(self._text[span.start : span.end], self._line, self._byte, is_sound=span.is_sound)
 
 
-def _spans(text: str) -> Iterator[tuple[int, int]]:
+class _Span(NamedTuple):
+    """Where a value begins and ends in a text, and what it is; no value where it is not sound."""
+
+    start: int
+    end: int
+    value: Any
+    is_sound: bool = True
+
+
+def _spans(text: str) -> Iterator[_Span]:
     at = _skip(text, 0)
     while at < len(text):
         try:
             value, end = _SCANNER.raw_decode(text, at)
         except (ValueError, RecursionError):
-            yield at, len(text.rstrip(_WHITESPACE))
+            yield _Span(at, len(text.rstrip(_WHITESPACE)), None, is_sound=False)
             return
         if isinstance(value, list):
             yield from _elements(text, at)
         elif (start := _entries_at(text, at, cut_of(value, may_inherit=False))) is not None:
             yield from _elements(text, start)
         else:
-            yield at, end
+            yield _Span(at, end, value)
         at = _skip(text, end)
 
 
@@ -111,24 +123,20 @@ def _entries_at(text: str, at: int, cut: Cut | None) -> int | None:
     return None if is_doubled else dict(found)[cut.array]
 
 
-def _entries(text: str, at: int) -> Iterator[tuple[int, int]]:
-    """Where each record of a container begins and ends, however deep; nothing for a record of its own."""
-    try:
-        value, _ = _SCANNER.raw_decode(text, at)
-    except (ValueError, RecursionError):
-        return
-    if (first := _entries_at(text, at, cut_of(value))) is not None:
-        for start, end in _elements(text, first):
-            deeper = list(_entries(text, start))
-            yield from deeper or [(start, end)]
+def _entries(text: str, span: _Span) -> Iterator[_Span]:
+    """The records of a container, however deep; nothing for a record of its own."""
+    if (first := _entries_at(text, span.start, cut_of(span.value))) is not None:
+        for element in _elements(text, first):
+            deeper = list(_entries(text, element))
+            yield from deeper or [element]
 
 
-def _elements(text: str, at: int) -> Iterator[tuple[int, int]]:
-    """The spans of an array's elements; the array begins at `at` and is known to be sound."""
+def _elements(text: str, at: int) -> Iterator[_Span]:
+    """The elements of an array, which begins at `at` and is known to be sound."""
     at = _skip(text, at + 1)
     while text[at] != "]":
-        _, end = _SCANNER.raw_decode(text, at)
-        yield at, end
+        value, end = _SCANNER.raw_decode(text, at)
+        yield _Span(at, end, value)
         at = _skip(text, end)
         if text[at] == ",":
             at = _skip(text, at + 1)

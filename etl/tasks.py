@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from etl.csv_rows import CsvRead
 from etl.cutting import csv_reads, joined, opened
 from etl.decoding import Reading
+from etl.document_reading import read_pieces
 from etl.documents import by_first_line, pieces, place_of
 from etl.estimates.records import only_record
 from etl.framing import Chunk, Content
 from etl.json_lines import JsonLinesReader
-from etl.json_values import Json, decode
+from etl.json_values import Json
 from etl.lines import Lines
 from etl.parts import Origin, Stretch
-from etl.raw_rows import ChunkRead, Raw, raw_frame, take_value
 from etl.shapes import Shape
-from etl.unknown_keys import look_at_table, look_at_value
+from etl.unknown_keys import look_at_table
 
 # Up to so many bytes, the lines of an input are read with those of others.
 SMALL_BYTES = 1 << 20
@@ -100,21 +99,9 @@ def _csv_task(read: CsvRead, index: int) -> Task:
 def _document_task(text: str, start: int, reading: Reading, index: int) -> Task:
     found = list(pieces(text, start))
 
-    def task(_: ReaderOfThread) -> Stretch:
-        read = ChunkRead()
-        rows: dict[Shape, list[dict[str, Any]]] = {}
+    def task(reader: ReaderOfThread) -> Stretch:
+        read = read_pieces(found, reading.only, reader())
         by_line = by_first_line(found)
-        for piece in found:
-            try:
-                value = decode(piece.text)
-            except ValueError:
-                read.decided.append((piece.line_number, "rejected", "invalid_json"))
-            except RecursionError:
-                read.decided.append((piece.line_number, "rejected", "too_deep"))
-            else:
-                take_value(value, piece.lines(), reading.only, read, rows)
-                look_at_value(value, piece.line_number, reading.only, read.unknown_keys)
-        read.raws += [Raw(shape, raw_frame(own)) for shape, own in rows.items() if own]
 
         def places(numbers: Sequence[int]) -> Iterator[tuple[int, int, str]]:
             lines = Lines(Chunk(text.encode(), 1, start, 0))

@@ -21,6 +21,7 @@ import pytest
 import zstandard
 from oracle import gzip
 
+from etl import document_reading
 from etl.pipeline import run
 from etl.run_report import Options
 from etl.warehouse import Warehouse
@@ -235,8 +236,12 @@ DOCUMENTS: dict[str, tuple[str, list[Outcome]]] = {
 }
 
 
+@pytest.mark.parametrize("decoded_max", [document_reading.DECODED_MAX, 0])  # 0: as if it were long
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_both_readers_say_the_same_of_a_document_that_they_could_cut_differently(tmp_path: Path, name: str) -> None:
+def test_both_readers_say_the_same_of_a_document_that_they_could_cut_differently(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, decoded_max: int
+) -> None:
+    monkeypatch.setattr(document_reading, "DECODED_MAX", decoded_max)
     text, expected = DOCUMENTS[name]
     (log := tmp_path / "log.json").write_text(text)
     assert_both_say(log, expected)

@@ -33,7 +33,7 @@ ROOMS = [
     ["json_lines", "judging"],
     ["estimates"],
     ["parts"],
-    ["csv_rows"],
+    ["csv_rows", "document_reading"],
     ["cutting"],
     ["tasks"],
     ["quantities", "ledger"],

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
-from etl.sources.paths import value_at
+from etl.sources.paths import steps, value_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +29,18 @@ class Marks:
     def match(self, record: Any) -> bool:
         """Whether an object has them."""
         return (
-            all(_is_word(value_at(record, path), words) for path, words in self.where.items())
+            isinstance(record, dict)
+            and record.keys() >= self._keys  # what most objects lack is seen without looking for it
+            and all(_is_word(value_at(record, path), words) for path, words in self.where.items())
             and all(value_at(record, path) is not None for path in self.has)
             and (not self.any_of or any(value_at(record, path) is not None for path in self.any_of))
             and all(value_at(record, path) is None for path in self.lacks)
         )
+
+    @cached_property
+    def _keys(self) -> frozenset[str]:
+        """The keys without which nothing stands at the paths."""
+        return frozenset(steps(path)[0].key for path in (*self.has, *self.where))
 
     def presence_paths(self) -> Iterator[str]:
         """The paths of which it matters whether something stands there."""
