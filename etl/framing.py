@@ -307,9 +307,9 @@ def refuse_unreadable_text(head: bytes) -> None:
     """
     if not head:
         raise InputRefused("empty_file", "has no bytes at all; was the export cut short?")
-    for bom, encoding in WIDE_BOMS.items():
-        if head.startswith(bom):
-            raise InputRefused("wrong_encoding", f"is {encoding}; save it as UTF-8")
+    if head.startswith(tuple(WIDE_BOMS)):
+        encoding = next(encoding for bom, encoding in WIDE_BOMS.items() if head.startswith(bom))
+        raise InputRefused("wrong_encoding", f"is {encoding}; save it as UTF-8")
     sample = head[:8192]
     if b"\0" in sample and sample.count(0) * 3 > len(sample):
         raise InputRefused("wrong_encoding", "looks like UTF-16 or UTF-32, or is blank space; save it as UTF-8")

@@ -111,9 +111,11 @@ class Intake:
 
     def _read_all(self, wanted: Sequence[Input], reading: Reading, on_done: Callable[[int], None]) -> None:
         first = len(self.read)
-        self.read += [InputReport(source.name, source.path, source.place) for source in wanted]
         limit = self._options.content_bytes_max
         for item in read_inputs(wanted, reading, self._options.threads, limit, first):
+            if item.input_index == len(self.read):  # they come one after the other
+                source = wanted[item.input_index - first]
+                self.read.append(InputReport(source.name, source.path, source.place))
             report = self.read[item.input_index]
             if isinstance(item, Part):
                 self._take_part(item, report)

@@ -168,10 +168,11 @@ def _publish(
     if parent is None:
         write_card(builder, card)
     builder.read_back_beside()
+    read = [_input_facts(one) for one in counted.values()]
     expected |= settlement.written()
     facts = {
         "action": "run",
-        "inputs": [_input_facts(one) for one in counted.values()],
+        "inputs": read,
         "closure": dict(vars(counts)),
         "settings_hash": options.reading_hash(),
         "rate_version": card.newest(),

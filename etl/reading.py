@@ -115,7 +115,7 @@ class _Readers:
         return tasks_of(end.content, end.input_index, self._reading)
 
     def _begun(self, group: list[End]) -> Iterator[_Piece]:
-        if _is_small(group[0].content.input):
+        if _small_bytes(group[0].content.input) is not None:
             yield self._pool.submit(self._together, group)
         else:
             [end] = group
@@ -248,13 +248,12 @@ def _alone(error: InputRefused) -> InputRefused:
     return InputRefused(error.code, error.text)
 
 
-def _expected_bytes(source: Input) -> int:
-    """How large its content may be."""
-    return source.size * (UNPACKED_RATIO if source.name.lower().endswith(COMPRESSED) else 1)
-
-
-def _is_small(source: Input) -> bool:
-    return source.status is not None and _expected_bytes(source) <= SMALL_BYTES
+def _small_bytes(source: Input) -> int | None:
+    """How large the content of a small input may be; None where it is not small."""
+    if source.status is None:
+        return None
+    size = source.size * (UNPACKED_RATIO if source.name.lower().endswith(COMPRESSED) else 1)
+    return size if size <= SMALL_BYTES else None
 
 
 def _groups(ends: Iterable[End]) -> Iterator[list[End]]:
@@ -262,16 +261,15 @@ def _groups(ends: Iterable[End]) -> Iterator[list[End]]:
     group: list[End] = []
     held = 0
     for end in ends:
-        source = end.content.input
-        size, is_small = _expected_bytes(source), _is_small(source)
-        if group and (not is_small or held + size > GATHERED_BYTES or len(group) == GATHERED_MAX):
+        size = _small_bytes(end.content.input)
+        if group and (size is None or held + size > GATHERED_BYTES or len(group) == GATHERED_MAX):
             yield group
             group, held = [], 0
-        group.append(end)
-        held += size
-        if not is_small:
-            yield group
-            group, held = [], 0
+        if size is None:
+            yield [end]
+        else:
+            group.append(end)
+            held += size
     if group:
         yield group
 
