@@ -1,8 +1,7 @@
 """Read inputs into candidates: every record of every input, judged, on as many threads as asked.
 
-The main thread opens, decompresses, hashes and cuts; worker threads parse and judge. A small input is the work of one
-thread from its opening on, together with its neighbours. Results come back in the order of the inputs and their lines,
-whatever the threads do.
+The main thread opens, decompresses, hashes and cuts; worker threads parse and judge, small inputs together with their
+neighbours. Results come back in the order of the inputs and their lines, whatever the threads do.
 """
 
 from __future__ import annotations
@@ -59,14 +58,7 @@ class _Opened(NamedTuple):
     rest: Iterator[Task] | None
 
 
-@dataclass
-class _Left:
-    """Small inputs that were too much to be read with those before them."""
-
-    ends: list[End]
-
-
-_Results = Sequence[Part | End | _Unfinished | _Left]
+_Results = Sequence[Part | End | _Unfinished]
 # What a thread works on, or what is there already.
 _Piece = Future[_Results] | _Results
 
@@ -105,7 +97,6 @@ class _Readers:
         self._pool, self._threads, self._reading = pool, threads, reading
         self._of_thread = threading.local()
         self._running: dict[int, _Running] = {}
-        self._one_opens = threading.Lock()
 
     def read(self, ends: Iterable[End]) -> Iterator[Part | End]:
         """Read inputs of which nothing is known but their files."""
@@ -116,7 +107,10 @@ class _Readers:
 
     def _begun(self, group: list[End]) -> Iterator[_Piece]:
         if _small_bytes(group[0].content.input) is not None:
-            yield self._pool.submit(self._together, group)
+            while group:
+                opened = self._opened(group)
+                yield self._pool.submit(self._read_opened, opened)
+                group = group[len(opened) :]
         else:
             [end] = group
             yield from self._cut(end, self._tasks(end))
@@ -160,8 +154,6 @@ class _Readers:
                 yield from self._sequel(one)
             elif isinstance(one, _Unfinished):
                 yield from self._in_order(self._cut(one.end, one.tasks))
-            elif isinstance(one, _Left):
-                waiting.appendleft(self._pool.submit(self._together, one.ends))
             else:
                 if running := self._running.pop(one.input_index, None):
                     for estimates in running.streams.closed():
@@ -193,15 +185,6 @@ class _Readers:
         found: JsonLinesReader = self._of_thread.reader
         return found
 
-    def _together(self, ends: list[End]) -> _Results:
-        """Read small inputs, as many as are not too much to hold."""
-        # Opening asks for Python after each of many short calls. Two threads that do so would wait for each other all
-        # the time; one of them, while the other parses, hardly waits.
-        with self._one_opens:
-            opened = self._opened(ends)
-        results = self._read_opened(opened)
-        return [*results, _Left(ends[len(opened) :])] if len(opened) < len(ends) else results
-
     def _opened(self, ends: list[End]) -> list[_Opened]:
         """Open the first of the inputs: until they hold enough to be read, or one is larger than it looked."""
         opened: list[_Opened] = []
@@ -223,7 +206,7 @@ class _Readers:
                 break
         return opened
 
-    def _read_opened(self, opened: Sequence[_Opened]) -> list[Part | End | _Unfinished | _Left]:
+    def _read_opened(self, opened: Sequence[_Opened]) -> list[Part | End | _Unfinished]:
         """Read them: the lines of those that are JSON lines all at once, the others each by itself; then judge all."""
         lines = [task for one in opened for task in one.tasks if isinstance(task, LineTask) and task.is_small_whole]
         together = None
@@ -234,7 +217,7 @@ class _Readers:
         read = [of_lines.get(one.end.input_index) or task(self._reader) for one in opened for task in one.tasks]
         judged = iter(parts_of([one for one in read if isinstance(one, Stretch)], self._reading))
         parts = iter([one if isinstance(one, Part) else next(judged) for one in read])
-        results: list[Part | End | _Unfinished | _Left] = []
+        results: list[Part | End | _Unfinished] = []
         for end, tasks, rest in opened:
             for part in islice(parts, len(tasks)):
                 part.stored_bytes = end.content.stored_bytes
