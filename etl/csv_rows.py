@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from etl.errors import InputRefused
 from etl.framing import LINE_BYTES_MAX
@@ -29,8 +30,7 @@ _COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,39}", re.ASCII)
 STATEMENT_HEADERS = ({"start_time", "amount_value"}, {"usage_date_utc", "cost_usd"})
 
 
-@dataclass(frozen=True)
-class CsvLine:
+class CsvLine(NamedTuple):
     """One physical line, or a row that holds several: number, offset, bytes without the terminator, and the terminator.
 
     Attributes:
@@ -103,13 +103,14 @@ def read_rows(header: list[str], source: Source, lines: Iterator[CsvLine]) -> It
     """Read data rows in batches of `BATCH_ROWS`."""
     shape = Shape(source)
     within_text = [path for path in source.paths() if "!" in path]
+    id_paths = tuple(source.id_paths()) if source.kind == "request" else None
     read, rows = CsvRead(), []
     for line, cells, problem in _records(lines, read, len(header)):
         read.lines[line.number] = line
         if problem is None and not line.end:
             problem = "torn_tail"
         if problem is None:
-            rows.append(_raw_row(dict(zip(header, cells, strict=True)), source, within_text, line.number))
+            rows.append(_raw_row(dict(zip(header, cells, strict=True)), id_paths, within_text, line.number))
         else:
             read.decided.append((line.number, "rejected", problem))
         if len(rows) >= BATCH_ROWS:
@@ -118,12 +119,23 @@ def read_rows(header: list[str], source: Source, lines: Iterator[CsvLine]) -> It
     yield _batch(read, rows, shape)
 
 
-def _raw_row(cells: dict[str, str], source: Source, within_text: list[str], number: int) -> dict[str, object]:
-    """A row's cells, and what stands in those that are JSON text."""
+def _raw_row(
+    cells: dict[str, str], id_paths: tuple[str, ...] | None, within_text: list[str], number: int
+) -> dict[str, object]:
+    """A row's cells, and what stands in those that are JSON text.
+
+    Args:
+        cells: by column.
+        id_paths: where its id may stand, without which it needs a fingerprint; None where it has no id.
+        within_text: the paths that lead into JSON text.
+        number: of its line.
+    """
     row: dict[str, object] = {**cells, "line_number": number, "problem": None, "fingerprint": None}
-    if source.kind == "request" and not any(cells.get(path) for path in source.id_paths()):
+    if id_paths is not None and not any(map(cells.get, id_paths)):
         row["fingerprint"] = fingerprint({name: cell for name, cell in cells.items() if cell})
-    return row | {path: raw_text(value_at(cells, path)) for path in within_text}
+    for path in within_text:
+        row[path] = raw_text(value_at(cells, path))
+    return row
 
 
 def _batch(read: CsvRead, rows: list[dict[str, object]], shape: Shape) -> CsvRead:
@@ -157,18 +169,24 @@ def _records(lines: Iterator[CsvLine], read: CsvRead, width: int) -> Iterator[tu
                 waiting.insert(0, following)
                 break
             record.append(following)
-        last = record[-1]
-        content = b"".join(part.content + part.end for part in record[:-1]) + last.content
-        cells, problem = ([], "invalid_csv") if _is_open(record) else _cells(content)
+        whole = line if len(record) == 1 else _joined(record)
+        cells, problem = ([], "invalid_csv") if _is_open(record) else _cells(whole.content)
         if problem == "invalid_csv" or (problem is None and len(cells) != width):
             waiting = record[1:] + waiting
             yield line, [], "invalid_csv"
         else:
-            yield CsvLine(line.number, line.offset, content, last.end), cells, problem
+            yield whole, cells, problem
 
 
 def _is_open(record: list[CsvLine]) -> bool:
-    return sum(line.content.count(b'"') for line in record) % 2 == 1
+    return sum([line.content.count(b'"') for line in record]) % 2 == 1
+
+
+def _joined(record: list[CsvLine]) -> CsvLine:
+    """The lines of one record as one, with the line ends between them."""
+    first, last = record[0], record[-1]
+    content = b"".join(part.content + part.end for part in record[:-1]) + last.content
+    return CsvLine(first.number, first.offset, content, last.end)
 
 
 def _cells(content: bytes) -> tuple[list[str], str | None]:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from etl.containers import Decided, entries
-from etl.json_values import NO_TEXT, Json, Literal
+from etl.json_values import NO_TEXT, Json
 from etl.lines import Lines
 from etl.shapes import Shape, raw_row, recognise
 from etl.sources.base import Source
@@ -120,8 +120,4 @@ def raw_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
     schema = {
         name: pl.Int64 if name == "line_number" else pl.Boolean if name.endswith("?") else pl.String for name in names
     }
-    return pl.DataFrame({name: [_plain(row.get(name)) for row in rows] for name in names}, schema=schema)
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Literal) else value
+    return pl.DataFrame({name: [row.get(name) for row in rows] for name in names}, schema=schema)
