@@ -55,7 +55,7 @@ def decompressed(head: bytes, stream: Readable) -> Iterator[bytes]:
     for magic, kind in ARCHIVE_MAGICS.items():
         if head.startswith(magic):
             raise InputRefused("unsupported_archive", f"{kind} is not read; give .jsonl, .csv, .json, .gz or .zst")
-    return _plain(head, stream)
+    return _plain(_Peeked(head, stream))
 
 
 class _Peeked:
@@ -73,9 +73,7 @@ class _Peeked:
         return self._stream.read(size)
 
 
-def _plain(head: bytes, stream: Readable) -> Iterator[bytes]:
-    if head:
-        yield head
+def _plain(stream: _Peeked) -> Iterator[bytes]:
     while block := stream.read(BLOCK_BYTES):
         yield block
 

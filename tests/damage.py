@@ -22,6 +22,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -376,7 +377,7 @@ NOT_TEXTS: tuple[Any, ...] = (5, True, [], {}, ["gpt-4o-mini"], raw("1.5"), raw(
 
 def set_usage(value: Any) -> Callable[[Random, Draft], None]:
     def apply(r: Random, draft: Draft) -> None:
-        draft.record["usage"] = value
+        draft.record["usage"] = deepcopy(value)  # what damages it further changes this draft only
 
     return apply
 
