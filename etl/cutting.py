@@ -90,7 +90,7 @@ def _begins_with_lines(head: bytes) -> bool:
     """
     end = head.find(b"\n")
     begin = head[:1] == head[end + 1 : end + 2] == b"{"
-    return begin and b"\r" not in head[: end - 1] and head[:end].rstrip()[-1:] == b"}"
+    return end > 0 and begin and b"\r" not in head[: end - 1] and head[:end].rstrip()[-1:] == b"}"
 
 
 def _lines(head: bytes) -> Iterator[bytes]:

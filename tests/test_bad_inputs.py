@@ -1445,6 +1445,16 @@ def test_a_folder_that_may_not_be_searched_is_named_and_the_others_are_priced(
     assert costs(night) == Decimal("0.00042")
 
 
+@pytest.mark.parametrize("end", ["", "\n"], ids=["no line end", "a line end"])
+def test_a_page_on_one_line_is_cut_whatever_stands_behind_its_records(tmp_path: Path, end: str) -> None:
+    """Its rejected record has the place of its own, not that of the whole page."""
+    (log := tmp_path / "page.json").write_text(f'{{"object":"list","data":[{{"a":1}}],"meta":{{"b":2}}}}{end}')
+    night = run(tmp_path / "warehouse", log)
+    [row] = rows_of(night.warehouse, "rejects/*")
+    # {"object":"list","data":[ are 25 bytes, {"a":1} are 7.
+    assert (row["reason"], row["byte_offset"], row["byte_length"]) == ("unknown_shape", 25, 7)
+
+
 @pytest.mark.parametrize(("seconds", "reasons"), [(-1, ["invalid_timestamp"]), (0, ["invalid_timestamp"]), (1, [])])
 def test_an_interval_ends_after_it_begins(tmp_path: Path, seconds: int, reasons: list[str]) -> None:
     start = OCTOBER + 5 * 86_400
