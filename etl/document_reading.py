@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from etl.documents import Piece
@@ -62,6 +61,7 @@ def _read_as_lines(found: Sequence[Piece], reader: JsonLinesReader) -> ChunkRead
     shapes: list[Shape] = []
     frames: defaultdict[Shape, list[pl.DataFrame]] = defaultdict(list)
     numbers = [0, *(piece.line_number for piece in found)]  # by the place in the document, from 1 on
+    lines = pl.Series(numbers)
     for chunk in _chunks(found):
         read = reader.read(chunk, shapes)
         for raw in read.raws:
@@ -70,7 +70,6 @@ def _read_as_lines(found: Sequence[Piece], reader: JsonLinesReader) -> ChunkRead
         whole.unknown_keys.looked_at += read.unknown_keys.looked_at
         for (source, path), (records, at) in read.unknown_keys.met.items():
             whole.unknown_keys.add(source, path, records, numbers[at])
-    lines = pl.Series(np.array(numbers))
     for shape, some in frames.items():
         # Those of one line keep their order, whoever read them.
         rows = pl.concat(some, how="diagonal_relaxed").sort("line_number", maintain_order=True)

@@ -168,17 +168,15 @@ def _publish(
     if parent is None:
         write_card(builder, card)
     builder.read_back_beside()
-    read = [_input_facts(one) for one in counted.values()]
-    expected |= settlement.written()
     facts = {
         "action": "run",
-        "inputs": read,
+        "inputs": [_input_facts(one) for one in counted.values()],
         "closure": dict(vars(counts)),
         "settings_hash": options.reading_hash(),
         "rate_version": card.newest(),
         "tried_rate_version": card.newest(),
         "days": _days_facts(parent, settlement, rated, card),
-        "expected": expected,
+        "expected": expected | settlement.written(),
     }
     report.snapshot = builder.commit(facts)
     return report

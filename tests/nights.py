@@ -92,10 +92,18 @@ def write_jsonl(path: Path, records: Sequence[Mapping[str, Any] | str]) -> Path:
     return path
 
 
+def whole(warehouse: Path, table: str) -> pl.DataFrame:
+    """All published rows of a table that has any, as they are ordered."""
+    return pl.concat(map(pl.read_parquet, _files(warehouse, table)))
+
+
+def _files(warehouse: Path, table: str) -> list[Path]:
+    return sorted((warehouse / "current" / table).rglob("*.parquet"))
+
+
 def rows_of(warehouse: Path, table: str, *columns: str) -> list[tuple[Any, ...]]:
     """The published rows of a table, sorted."""
-    files = sorted((warehouse / "current" / table).rglob("*.parquet"))
-    if not files:
+    if not _files(warehouse, table):
         return []
-    frame = pl.concat([pl.read_parquet(file) for file in files])
+    frame = whole(warehouse, table)
     return sorted((frame.select(columns) if columns else frame).rows(), key=str)

@@ -9,7 +9,7 @@ from typing import Any
 import damage
 import polars as pl
 import pytest
-from nights import NOON, Ran, chat, costroll
+from nights import NOON, Ran, chat, costroll, whole
 
 from etl import document_reading, json_lines
 from etl.document_reading import DECODED_MAX
@@ -30,10 +30,6 @@ def assert_alike(folder: Path) -> None:
         one, other = (whole(folder / name, table) for name in ("decoded", "as_lines"))
         assert one.height > 0
         assert one.equals(other), table
-
-
-def whole(warehouse: Path, table: str) -> pl.DataFrame:
-    return pl.concat(map(pl.read_parquet, sorted((warehouse / "current" / table).rglob("*.parquet"))))
 
 
 def test_damaged_documents_say_the_same_both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import damage
 import polars as pl
 import pytest
-from nights import MINI, NOON, chat, costroll, rows_of, write_jsonl
+from nights import MINI, NOON, chat, costroll, rows_of, whole, write_jsonl
 
 from etl import csv_rows, reading, spool, tasks
 from etl.inputs import find
@@ -44,11 +44,6 @@ def cut_up(folder: Path) -> int:
 
 def told(inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(inputs, key=lambda one: str(one["name"]))
-
-
-def whole(warehouse: Path, table: str) -> pl.DataFrame:
-    files = sorted((warehouse / "current" / table).rglob("*.parquet"))
-    return pl.concat(pl.read_parquet(file) for file in files)
 
 
 def test_read_together_or_one_by_one_each_file_has_the_same_fates_rejects_and_costs(
