@@ -1273,6 +1273,35 @@ def settle_aggregates(group: list[Entry]) -> None:
         entry.fate, entry.reason = "duplicate", None if same else "superseded"
 
 
+def settle_groupings(found: list[Entry]) -> None:
+    """Of the exports of one account and day those of the finest grouping stand: two groupings count everything twice.
+
+    What an export is grouped by shows in its rows of the day, so one without a tier in any row may be either.
+    """
+    exports: defaultdict[tuple[str, int], list[Entry]] = defaultdict(list)
+    for entry in found:
+        assert entry.usage is not None and entry.usage.ends is not None
+        exports[entry.input_name, entry.usage.ends - entry.usage.instant].append(entry)
+    groupings = {
+        key: grouping([entry.usage.identity for entry in rows if entry.usage]) for key, rows in exports.items()
+    }
+    fineness = {key: (sum(grouped), grouped, -key[1]) for key, grouped in groupings.items()}
+    finest = max(fineness.values())
+    for key, rows in exports.items():
+        if fineness[key] != finest:
+            for entry in rows:
+                entry.fate, entry.reason = "rejected", "overlapping_aggregate"
+
+
+def grouping(identities: list[tuple[Any, ...]]) -> tuple[bool, ...]:
+    """Which dimensions the rows of one export were grouped by, in the order in which they decide between equals."""
+    *_, models, batches, tiers, projects, users, keys, sources = zip(*identities, strict=True)
+    named = [any(cell is not None for cell in column) for column in (projects, users, keys, models)]
+    has_batch, has_tier = (any(cell is not None for cell in column) for column in (batches, tiers))
+    has_source = any(isinstance(cell, str) for cell in sources)
+    return (*named, has_batch or has_tier, has_batch, has_source, has_tier or all(batches))
+
+
 def settle(entries: list[Entry]) -> None:
     """Duplicates, conflicts, and aggregates that the requests of their day make redundant."""
     identify(entries)
@@ -1290,14 +1319,21 @@ def settle(entries: list[Entry]) -> None:
         for entry in group
         if entry.usage is not None and entry.fate == "accepted"
     }
+    days: defaultdict[tuple[Any, ...], list[Entry]] = defaultdict(list)
     for group in aggregates.values():
-        usage = group[0].usage
-        assert usage is not None
-        if (usage.account_id, usage.provider, usage.day()) in covered:
-            for entry in group:
+        for entry in group:
+            assert entry.usage is not None
+            days[entry.usage.account_id, entry.usage.provider, entry.usage.day()].append(entry)
+    for day, found in days.items():
+        if day in covered:
+            for entry in found:
                 entry.fate, entry.reason = "excluded", "counted_by_requests"
         else:
-            settle_aggregates(group)
+            settle_groupings(found)
+    for group in aggregates.values():
+        standing = [entry for entry in group if entry.fate == "accepted"]
+        if standing:
+            settle_aggregates(standing)
 
 
 # -------------------------------------------------------------------------------------------------------------- prices

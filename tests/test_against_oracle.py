@@ -254,6 +254,70 @@ def assert_both_say(log: Path, expected: list[Outcome]) -> None:
     assert Counter((fate, reason) for fate, reason, *_ in told.elements()) == Counter(expected)
 
 
+GROUPED = {**RESULT, "project_id": "proj_1", "batch": False, "service_tier": "flex"}
+OTHERS_KEY = {**GROUPED, "project_id": "proj_2"}
+NEXT_HOUR = {"object": "bucket", "start_time": 1_763_600_400, "end_time": 1_763_604_000}
+DAY = {"object": "bucket", "start_time": 1_763_596_800, "end_time": 1_763_683_200}
+OVERLAP = ("rejected", "overlapping_aggregate")
+
+# Two exports of one day, and the fates of their records.
+EXPORTS: dict[str, tuple[list[object], list[object], list[Outcome], list[Outcome]]] = {
+    "the same grouping": (
+        [{**BUCKET, "results": [GROUPED]}],
+        [{**NEXT_HOUR, "results": [OTHERS_KEY]}],
+        [("accepted", None)],
+        [("accepted", None)],
+    ),
+    "one without a tier, by its rows of that day": (
+        [{**BUCKET, "results": [GROUPED]}],
+        [{**NEXT_HOUR, "results": [{**OTHERS_KEY, "service_tier": None}] * 2}],
+        [("accepted", None)],
+        [OVERLAP, OVERLAP],
+    ),
+    "one of batches alone, which need no tier": (
+        [{**BUCKET, "results": [GROUPED]}],
+        [{**NEXT_HOUR, "results": [{**OTHERS_KEY, "batch": True, "service_tier": None}]}],
+        [("accepted", None)],
+        [("accepted", None)],
+    ),
+    "hours and days": (
+        [{**DAY, "results": [GROUPED]}],
+        [{**BUCKET, "results": [GROUPED]}, {**NEXT_HOUR, "results": [OTHERS_KEY]}],
+        [OVERLAP],
+        [("accepted", None), ("accepted", None)],
+    ),
+    "more projects against more keys": (
+        [{**BUCKET, "results": [{**RESULT, "project_id": "proj_1"}]}],
+        [{**NEXT_HOUR, "results": [{**RESULT, "api_key_id": "key_1"}]}],
+        [("accepted", None)],
+        [OVERLAP],
+    ),
+    "an interval of no length, which is no grouping of its day": (
+        [{**BUCKET, "results": [GROUPED]}],
+        [{**BUCKET, "end_time": BUCKET["start_time"], "results": [RESULT]}, {**NEXT_HOUR, "results": [OTHERS_KEY]}],
+        [("accepted", None)],
+        [("rejected", "invalid_timestamp"), ("accepted", None)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_the_package_and_the_oracle_keep_the_same_of_two_exports_of_one_day(tmp_path: Path, name: str) -> None:
+    first, second, *expected = EXPORTS[name]
+    for log, lines in (("first.jsonl", first), ("second.jsonl", second)):
+        (tmp_path / log).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    files = sorted(tmp_path.iterdir(), key=content_hash_of)
+    verdict = oracle.judge(files, card=CARD, now=damage.NOW)
+
+    report = run([str(path) for path in files], tmp_path / "warehouse", Options(), now=damage.NOW.replace(tzinfo=None))
+
+    fates = {
+        str(tmp_path / log): Counter(of) for log, of in zip(("first.jsonl", "second.jsonl"), expected, strict=True)
+    }
+    assert fates_told(report) == fates
+    assert fates_judged(verdict) == fates
+
+
 def plainly(fate: str, reason: str | None) -> Outcome:
     """The oracle gives plain duplicates and conflicts no reason."""
     return fate, None if reason in ("same_content", "content_differs") or fate == "accepted" else reason
