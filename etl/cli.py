@@ -91,7 +91,7 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Threads that read, write and hash come back to Python very often, and should not wait 5 ms for it each time.
     sys.setswitchinterval(0.0005)
-    gc.set_threshold(50_000)  # what is imported lives on, and is not worth a hundred looks for garbage
+    gc.set_threshold(1_000_000)  # hardly anything here runs in circles, and looking for it keeps all threads waiting
     streams.prepare()
     stopping.install(lambda text: _complain("stopped", text))
     code = exit_code_of(sys.argv[1:])

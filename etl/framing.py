@@ -137,13 +137,13 @@ class Content:
 
     def _take(self, block: bytes) -> None:
         """Hash and count a block, and note the hash at each mark in it."""
-        view, at = memoryview(block), 0
+        at = 0
         while self._marks_ahead and self._marks_ahead[-1] <= self.content_bytes + len(block):
             mark = self._marks_ahead.pop()
-            self._hash.update(view[at : mark - self.content_bytes])
+            self._hash.update(memoryview(block)[at : mark - self.content_bytes])
             at = mark - self.content_bytes
             self.prefixes[mark] = self._hash.copy().hexdigest()
-        self._hash.update(view[at:])
+        self._hash.update(memoryview(block)[at:] if at else block)
         self.content_bytes += len(block)
 
     def chunks(self, head: bytes, rest: Iterator[bytes], offset: int = 0) -> Iterator[Chunk]:
@@ -211,9 +211,11 @@ _scratch = _Scratch()
 
 def _line_ends(data: bytes) -> int:
     """Count line ends as `bytes.count` does, in a fraction of its time and without keeping other threads waiting."""
-    whole, is_end = np.frombuffer(data, dtype=np.uint8), _scratch.is_end
-    parts = (whole[at : at + _BYTES_IN_CACHE] for at in range(0, len(whole), _BYTES_IN_CACHE))
-    return sum(int(np.count_nonzero(np.equal(part, 10, out=is_end[: len(part)]))) for part in parts)
+    whole, is_end, ends = np.frombuffer(data, dtype=np.uint8), _scratch.is_end, 0
+    for at in range(0, len(whole), _BYTES_IN_CACHE):
+        part = whole[at : at + _BYTES_IN_CACHE]
+        ends += int(np.count_nonzero(np.equal(part, 10, is_end[: len(part)])))
+    return ends
 
 
 class _Counted:
