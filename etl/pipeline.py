@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -33,7 +33,7 @@ from etl.places import with_places
 from etl.quarantine import Quarantine
 from etl.rate_card import RateCard, newer_shipped_card
 from etl.rate_publishing import card_of, write_card
-from etl.rating import rate
+from etl.rating import Rater
 from etl.run_report import Healed, InputReport, LateBooking, NeedsAttention, Options, RunReport, things_of
 from etl.schema import polars_schema
 from etl.settlement import Settlement
@@ -103,9 +103,10 @@ def run_found(
                 intake = Intake(History(read_inputs_table(parent), options), options, Spool(spool_folder))
                 intake.note(found)
                 intake.take(found.inputs, reading, on_progress, partial(preflight.require_room, warehouse.root))
-            release_freed_memory()
-            with Settlement(parent, builder, card.result(), intake.read, options) as settlement:
-                report = _publish(parent, builder, card.result(), found, intake, settlement, options, began.date())
+                release_freed_memory()
+                ready = beside.submit(Rater, card.result())  # settling leaves time for it
+                with Settlement(parent, builder, card.result(), intake.read, options) as settlement:
+                    report = _publish(parent, builder, ready, found, intake, settlement, options, began.date())
         except BaseException:
             builder.discard()
             raise
@@ -123,7 +124,7 @@ def run_found(
 def _publish(
     parent: Snapshot | None,
     builder: SnapshotBuilder,
-    card: RateCard,
+    ready: Future[Rater],
     found: Found,
     intake: Intake,
     settlement: Settlement,
@@ -133,7 +134,8 @@ def _publish(
     """Settle, rate and commit; or leave it, when nothing changed."""
     quantities = settlement.settle(intake.spool)
     counts = _closed(intake.read)
-    rated = _rated(parent, card, settlement, quantities)
+    with ready.result() as rater:
+        card, rated = rater.card, _rated(parent, rater, settlement, quantities)
     counted = {index: one for index, one in enumerate(intake.read) if one.counts_now}
     late = with_places(settlement.late_rejects, intake.read, SOURCE_BY_NAME.get(options.source or ""))
     quarantine = Quarantine(parent, builder, counted, [*intake.rejects, *late])
@@ -202,15 +204,14 @@ class _Rated(NamedTuple):
     healed: list[Healed]
 
 
-def _rated(
-    parent: Snapshot | None, card: RateCard, settlement: Settlement, quantities: Sequence[pl.DataFrame]
-) -> _Rated:
+def _rated(parent: Snapshot | None, rater: Rater, settlement: Settlement, quantities: Sequence[pl.DataFrame]) -> _Rated:
     """Rate the days with new records, and those in which something had no rate."""
+    card = rater.card
     again = days_to_try(parent, card, settlement.touched)
     cells = [*quantities, *(quantities_of(parent, again, card) if parent else [])]
     summed = pl.concat(cells) if cells else None
     empty = pl.DataFrame(schema=polars_schema("rollups"))
-    rollups = empty if summed is None else pl.DataFrame(rate(summed, card, _healed_before(parent)))
+    rollups = empty if summed is None else pl.DataFrame(rater.rate(summed, _healed_before(parent)))
     # The usage of an expired day cannot be summed anew: what is published for it, and what is new, are the whole.
     grown = sorted(day for day in settlement.touched if day in settlement.expired)
     healed, healed_days = healing(parent, rollups.filter(~pl.col("day").is_in(grown)))
@@ -240,7 +241,7 @@ def _closed(inputs: Sequence[InputReport]) -> Counts:
 
 
 def _healed_before(parent: Snapshot | None) -> pl.DataFrame:
-    """The later card versions at which something of a day found its rate, as `etl.rating.rate` takes them."""
+    """The later card versions at which something of a day found its rate, as `etl.rating.Rater` takes them."""
     days = parent.manifest.get("days", {}) if parent else {}
     rows = [(date.fromisoformat(day), version) for day, facts in days.items() for version in facts.get("healed", ())]
     return pl.DataFrame(rows, schema={"day": pl.Date, "rate_version": pl.Int64}, orient="row")

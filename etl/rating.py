@@ -7,7 +7,7 @@ Source: the look-up order and the price statuses are in docs/rates.md; the arith
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import duckdb
 import polars as pl
@@ -31,28 +31,50 @@ _HEALED = pl.Schema({"day": pl.Date, "rate_version": pl.Int64})
 
 
 def rate(quantities: pl.DataFrame | pa.Table, card: RateCard, healed: pl.DataFrame | None = None) -> pa.Table:
-    """Rate `quantities` against `card` and sum them into rollups.
+    """Rate `quantities` against `card` once: see `Rater`."""
+    with Rater(card) as rater:
+        return rater.rate(quantities, healed)
+
+
+class Rater:
+    """Rates quantities against a card. It is made ready at once, so that it can be made beside other work.
 
     A day keeps the card version it was rated with, `quantities.rate_version`; what that version leaves unpriced is
     tried at the versions of `healed` and then at the newest.
 
     Args:
-        quantities: the table `quantities` of `etl.schema`.
         card: all its versions.
-        healed: `day, rate_version`: the later versions at which something of that day found its rate, so that a price
-            once published does not move when a still newer version comes.
-
-    Returns:
-        The table `rollups` of `etl.schema`, sorted by every key column with NULLs first.
-
-    Raises:
-        IntegrityError: rows or quantities are lost, doubled or too large, or two rates are in force at once.
-        RateCardError: the card has no version, or not the one that a day was rated with.
     """
-    items = _as_quantities(quantities)
-    _require_versions(items, card)
-    with connect() as con:
-        install(con, card)
+
+    def __init__(self, card: RateCard) -> None:
+        self.card = card
+        self._con = connect()
+        install(self._con, card)
+
+    def __enter__(self) -> Self:
+        """Close it behind the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._con.close()
+
+    def rate(self, quantities: pl.DataFrame | pa.Table, healed: pl.DataFrame | None = None) -> pa.Table:
+        """Rate quantities and sum them into rollups.
+
+        Args:
+            quantities: the table `quantities` of `etl.schema`.
+            healed: `day, rate_version`: the later versions at which something of that day found its rate, so that a
+                price once published does not move when a still newer version comes.
+
+        Returns:
+            The table `rollups` of `etl.schema`, sorted by every key column with NULLs first.
+
+        Raises:
+            IntegrityError: rows or quantities are lost, doubled or too large, or two rates are in force at once.
+            RateCardError: the card has no version, or not the one that a day was rated with.
+        """
+        items, con = _as_quantities(quantities), self._con
+        _require_versions(items, self.card)
         con.register("quantities", items)
         con.register("healed", (healed if healed is not None else pl.DataFrame(schema=_HEALED)).to_arrow())
         try:
@@ -61,7 +83,7 @@ def rate(quantities: pl.DataFrame | pa.Table, card: RateCard, healed: pl.DataFra
             raise IntegrityError(f"rating failed: {error}") from error
         con.register("rollups", rollups)
         _require_closure(con)
-    return rollups.select(arrow_schema("rollups").names).cast(arrow_schema("rollups")).combine_chunks()
+        return rollups.select(arrow_schema("rollups").names).cast(arrow_schema("rollups")).combine_chunks()
 
 
 def install(con: duckdb.DuckDBPyConnection, card: RateCard | None = None) -> None:

@@ -23,14 +23,14 @@ from etl import pipeline
 def slow(*_):
     send()
     duckdb.sql("select sum(a.range % 7) from range(1000000) a, range(1000000) b").fetchall()
-pipeline.rate = slow
+pipeline.Rater.rate = slow
 """,
     "Polars on the main thread": """
 from etl import pipeline
 def slow(*_):
     send()
     pl.select(pl.int_range(20_000_000)).lazy().select(sum(pl.first().sin() for _ in range(400))).collect()
-pipeline.rate = slow
+pipeline.Rater.rate = slow
 """,
     "DuckDB on a worker thread": """
 from etl import parts
@@ -92,7 +92,7 @@ def test_a_signal_stops_a_run_within_two_seconds_wherever_it_is(tmp_path: Path, 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGHUP", 129), ("SIGTERM", 143)])
 def test_each_signal_ends_with_its_own_status_and_leaves_nothing_behind(tmp_path: Path, name: str, code: int) -> None:
     patch = "pipeline_of_now = __import__('etl.pipeline').pipeline\n"
-    patch += "def slow(*_):\n    send()\n    time.sleep(30)\npipeline_of_now.rate = slow"
+    patch += "def slow(*_):\n    send()\n    time.sleep(30)\npipeline_of_now.Rater.rate = slow"
     ran = driven(tmp_path, patch, name)
     assert (ran.returncode, ran.stderr) == (code, f"costroll: stopped by {name}; nothing was published\n")
     assert [path.name for path in (tmp_path / "warehouse").iterdir()] == [".lock"]
@@ -144,11 +144,11 @@ def test_under_nohup_a_hangup_is_ignored(tmp_path: Path) -> None:
         (
             "signal.signal(signal.SIGHUP, signal.SIG_IGN)",
             "from etl import pipeline",
-            "before = pipeline.rate",
+            "before = pipeline.Rater.rate",
             "def slow(*arguments):",
             "    os.kill(os.getpid(), signal.SIGHUP)",
             "    return before(*arguments)",
-            "pipeline.rate = slow",
+            "pipeline.Rater.rate = slow",
         )
     )
     assert driven(tmp_path, patch).returncode == 0

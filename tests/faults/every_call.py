@@ -23,6 +23,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,16 @@ class AtOnce:
 
     def shutdown(self, *_: Any, **__: Any) -> None:
         """Nothing is left to do."""
+
+
+class WhenAsked(AtOnce):
+    """The same, where the work is begun when its result is asked for: a fork cannot close a database that is open."""
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Leave it until then."""
+        future: Future[Any] = Future()
+        future.result = cache(lambda timeout=None: function(*arguments))  # type: ignore[method-assign]
+        return future
 
 
 class Brancher:
@@ -191,7 +202,7 @@ def same_tree(source: Path, target: Path) -> None:
 def main() -> None:
     """See above."""
     place, aside, kinds, report = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3].split(","), Path(sys.argv[4])
-    from etl import booking, settlement, snapshot_builder
+    from etl import booking, pipeline, settlement, snapshot_builder
     from etl.cli import exit_code_of
     from tests.faults.forking import import_everything
 
@@ -201,6 +212,7 @@ def main() -> None:
     # A fork has one thread only.
     for module in (booking, settlement, snapshot_builder):
         module.ThreadPoolExecutor = AtOnce  # type: ignore[attr-defined]
+    pipeline.ThreadPoolExecutor = WhenAsked  # type: ignore[attr-defined]
     brancher = Brancher(place, aside, kinds)
     with brancher.disk.watching():
         code = exit_code_of(sys.argv[5:])
