@@ -18,6 +18,7 @@ from fsspec import AbstractFileSystem
 
 from etl.allocation import KEPT_BLOCK_BYTES
 from etl.engine import connect, literal
+from etl.lines import blanked
 from etl.sources.paths import steps
 
 # DuckDB reads twice as much at once, in a buffer just small enough to be kept: see `etl.allocation`. The strict reader
@@ -25,6 +26,18 @@ from etl.sources.paths import steps
 _OBJECT_BYTES_MAX = KEPT_BLOCK_BYTES // 2 - (1 << 20)
 # No path is named so: the index of the shape that claims a row, or that none does.
 CLAIMED, UNCLAIMED = "?", -1
+
+
+class Shown(NamedTuple):
+    """JSON lines as DuckDB sees them.
+
+    Attributes:
+        data: the bytes.
+        blank: the stretches that are spaces instead, in order.
+    """
+
+    data: bytes
+    blank: Sequence[tuple[int, int]] = ()
 
 
 class Asked(NamedTuple):
@@ -44,23 +57,23 @@ class ChunkQuery:
         self._connection.execute("SET arrow_output_version = '1.4'; SET produce_arrow_string_view = true")
         self._connection.register_filesystem(self._memory)
 
-    def fields(self, data: bytes, wanted: Wanted) -> pl.DataFrame:
+    def fields(self, shown: Shown, wanted: Wanted) -> pl.DataFrame:
         """Read every wanted path from every line that is not blank.
 
         Args:
-            data: JSON lines.
+            shown: the lines.
             wanted: a column for each path; for a path whose presence is asked, a column `<path>?` that is true or
                 NULL; and the column `CLAIMED`.
 
         Raises:
             duckdb.Error: at the first line that is not sound.
         """
-        with self._reading(data, wanted, wanted.outputs, ignore_errors=False) as relation:
+        with self._reading(shown, wanted, wanted.outputs, ignore_errors=False) as relation:
             frame = pl.from_arrow(relation.to_arrow_table())
         assert isinstance(frame, pl.DataFrame)
         return frame
 
-    def unclaimed_rows(self, data: bytes, wanted: Wanted) -> npt.NDArray[np.int64]:
+    def unclaimed_rows(self, shown: Shown, wanted: Wanted) -> npt.NDArray[np.int64]:
         """Find lines that no shape claims, as none does what is malformed; doubled keys and wrong structures pass.
 
         Returns:
@@ -69,23 +82,23 @@ class ChunkQuery:
         Raises:
             duckdb.Error: the data cannot be read at all.
         """
-        with self._reading(data, wanted, wanted.claim, ignore_errors=True) as relation:
+        with self._reading(shown, wanted, wanted.claim, ignore_errors=True) as relation:
             claimed = pl.Series(relation.to_arrow_table()[CLAIMED])
         return np.flatnonzero((claimed == UNCLAIMED).to_numpy())
 
     @contextmanager
     def _reading(
-        self, data: bytes, wanted: Wanted, outputs: str, *, ignore_errors: bool
+        self, shown: Shown, wanted: Wanted, outputs: str, *, ignore_errors: bool
     ) -> Iterator[duckdb.DuckDBPyRelation]:
         # Every name in this text is a path from a source's declaration; the data comes by the file system alone.
-        with self._memory.showing(data) as name, _said_as_text():
+        with self._memory.showing(shown) as name, _said_as_text():
             yield self._connection.sql(
                 f"SELECT {outputs} FROM read_json('{name}', format='newline_delimited', "  # noqa: S608
                 f"compression='none', columns={wanted.columns}, ignore_errors={ignore_errors}, "
                 f"maximum_object_size={_OBJECT_BYTES_MAX})"
             )
 
-    def odd_rows(self, data: bytes, wanted: Wanted) -> list[int]:
+    def odd_rows(self, shown: Shown, wanted: Wanted) -> list[int]:
         """Find lines of another structure than is wanted, and lines with a key twice on the way to a wanted path.
 
         It takes several times as long as `fields`, which stops at the first of them. Inside of arrays it does not look.
@@ -96,7 +109,7 @@ class ChunkQuery:
         Raises:
             duckdb.Error: the data cannot be read at all.
         """
-        with self._memory.showing(data) as name, _said_as_text():
+        with self._memory.showing(shown) as name, _said_as_text():
             query = (
                 "SELECT row FROM (SELECT row_number() OVER () - 1 AS row, "  # noqa: S608
                 f"json_extract(json, [{wanted.places}])::VARCHAR[] AS found "
@@ -236,25 +249,25 @@ class _ChunkFiles(AbstractFileSystem):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._data = b""
+        self._shown = Shown(b"")
         self._count = 0
 
     @contextmanager
-    def showing(self, data: bytes) -> Iterator[str]:
+    def showing(self, shown: Shown) -> Iterator[str]:
         """Put a chunk behind a name of its own, as DuckDB may remember what a name held; it is not kept any longer."""
-        self._data = data
+        self._shown = shown
         self._count += 1
         try:
             yield f"chunk://{self._count}.jsonl"
         finally:
-            self._data = b""
+            self._shown = Shown(b"")
 
-    def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
-        return _ChunkFile(self._data)
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> _ChunkFile:
+        return _ChunkFile(self._shown)
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """The size is what DuckDB asks for."""
-        return {"name": path, "size": len(self._data), "type": "file"}
+        return {"name": path, "size": len(self._shown.data), "type": "file"}
 
     def exists(self, path: str, **_: Any) -> bool:
         """The chunk that is shown is there."""
@@ -269,8 +282,36 @@ class _ChunkFiles(AbstractFileSystem):  # type: ignore[misc]
         return [path]
 
 
-class _ChunkFile(io.BytesIO):
+class _ChunkFile(io.RawIOBase):
+    """What is shown, as a file. What is blank is made so as it is read: a copy of a whole chunk is not kept."""
+
+    def __init__(self, shown: Shown) -> None:
+        self._shown, self._at = shown, 0
+
     @property
     def size(self) -> int:
         """The length, where DuckDB looks for it."""
-        return self.getbuffer().nbytes
+        return len(self._shown.data)
+
+    def readable(self) -> bool:
+        """It is there to be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """DuckDB says where it wants to read."""
+        return True
+
+    def tell(self) -> int:
+        """Where the next reading begins."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Say where the next reading begins."""
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        """So many bytes, or all that are left."""
+        start, end = self._at, self.size if size < 0 else min(self._at + size, self.size)
+        self._at = max(start, end)
+        return blanked(*self._shown, start, end)

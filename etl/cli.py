@@ -89,8 +89,8 @@ def main() -> None:
     """Run the command line as a process of its own; the exit codes are in docs/commands.md."""
     # NumPy's linear algebra, which nothing here uses, would start threads that spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # What Polars frees serves the next chunk: its allocator keeps it, in few places, so that it is found again.
-    os.environ.setdefault("_RJEM_MALLOC_CONF", f"dirty_decay_ms:-1,muzzy_decay_ms:-1,narenas:{os.cpu_count() or 1}")
+    # What Polars frees serves the next chunk: its allocator keeps it for a while, and in few places.
+    os.environ.setdefault("_RJEM_MALLOC_CONF", f"dirty_decay_ms:3000,muzzy_decay_ms:0,narenas:{os.cpu_count() or 1}")
     # Threads that read, write and hash come back to Python very often, and should not wait 5 ms for it each time.
     sys.setswitchinterval(0.0005)
     gc.set_threshold(1_000_000)  # hardly anything here runs in circles, and looking for it keeps all threads waiting

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.spool import Piece, restored
+from etl.spool import Piece, wide
 
 Mask = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
@@ -241,5 +241,6 @@ def _needs_ledger(head: pl.DataFrame) -> Mask:
 
 def as_text(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with plain texts, as the ledger compares them with what is published."""
-    categories = [name for name, dtype in rows.schema.items() if dtype == pl.Categorical]
-    return restored(rows).cast(dict.fromkeys(categories, pl.String))
+    types = wide(rows)
+    types.update({name: pl.String() for name, dtype in rows.schema.items() if dtype == pl.Categorical})
+    return rows.cast(types)

@@ -17,14 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.chunk_query import CLAIMED, UNCLAIMED, ChunkQuery
+from etl.chunk_query import CLAIMED, UNCLAIMED, ChunkQuery, Shown
 from etl.claims import Plan
 from etl.framing import LINE_BYTES_MAX, UTF8_BOM, Chunk
 from etl.json_values import decode, flattened
 from etl.lines import (
     WHITE_SPACE,
     Lines,
-    blanked,
     has_trailing_comma,
     look_at_edges,
     may_hold_overlong_line,
@@ -82,7 +81,7 @@ class JsonLinesReader:
         is_plain = not chunk.data.startswith(UTF8_BOM) and not may_hold_overlong_line(chunk.data)
         has_comma = has_trailing_comma(chunk.data)
         if plan and is_plain and not has_comma and self._wary_of is not self._shapes:
-            frame = self._strictly(chunk.data, plan)
+            frame = self._strictly(Shown(chunk.data), plan)
             # Blank lines make no rows; then the rows cannot be numbered by their position alone.
             if isinstance(frame, pl.DataFrame) and frame.height == chunk.lines:
                 frame = frame.with_columns(line_number=pl.int_range(chunk.first_line, chunk.first_line + frame.height))
@@ -105,10 +104,10 @@ class JsonLinesReader:
                 taken += 1
                 self._strict_line(content, 0, ChunkRead(), {})
 
-    def _strictly(self, data: bytes, plan: Plan) -> pl.DataFrame | duckdb.Error:
-        """Read all lines of `data`, or say what DuckDB objects to."""
+    def _strictly(self, shown: Shown, plan: Plan) -> pl.DataFrame | duckdb.Error:
+        """Read all lines that are shown, or say what DuckDB objects to."""
         try:
-            return self._chunk.fields(data, plan.wanted)
+            return self._chunk.fields(shown, plan.wanted)
         except (duckdb.InvalidInputException, duckdb.IOException) as objection:
             return objection
 
@@ -120,10 +119,7 @@ class JsonLinesReader:
             is_suspect |= trailing_commas([lines.content(index).strip(WHITE_SPACE) for index in range(len(lines))])
         frame = None
         if plan:
-            # The others are as large as the chunk, and no name here must keep them.
-            frame = self._narrowed(
-                blanked(chunk.data, lines, np.flatnonzero(is_suspect)), lines, plan, is_blank, is_suspect
-            )
+            frame = self._narrowed(lines, plan, is_blank, is_suspect)
         self._wary_of = self._shapes if is_suspect.any() else None
         if frame is None or plan is None:
             read = ChunkRead()
@@ -138,35 +134,30 @@ class JsonLinesReader:
         return read
 
     def _narrowed(
-        self,
-        data: bytes,
-        lines: Lines,
-        plan: Plan,
-        is_blank: npt.NDArray[np.bool_],
-        is_suspect: npt.NDArray[np.bool_],
+        self, lines: Lines, plan: Plan, is_blank: npt.NDArray[np.bool_], is_suspect: npt.NDArray[np.bool_]
     ) -> pl.DataFrame | None:
         """Move lines to the suspects until DuckDB vouches for all others; None where that takes too long."""
         for attempt in range(RETRIES_MAX):
             good = np.flatnonzero(~(is_blank | is_suspect))
-            frame = self._strictly(data, plan)
+            shown = Shown(lines.chunk.data, lines.stretches(np.flatnonzero(is_suspect)))
+            frame = self._strictly(shown, plan)
             if isinstance(frame, pl.DataFrame):
                 return frame if frame.height == len(good) else None
-            doubtful = self._doubtful(attempt, data, plan, good)
+            doubtful = self._doubtful(attempt, shown, plan, good)
             if not len(doubtful):
                 doubtful = _named_by(frame, good)
             if not len(doubtful):
                 return None
             is_suspect[doubtful] = True
-            data = blanked(data, lines, doubtful)
         return None
 
-    def _doubtful(self, attempt: int, data: bytes, plan: Plan, good: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def _doubtful(self, attempt: int, shown: Shown, plan: Plan, good: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Those of the good lines that look as if DuckDB might object to them, where it is time to look for all."""
         try:
             if attempt == LOOK_FOR_MALFORMED:  # they come out as rows without any recognised marker
-                found = self._chunk.unclaimed_rows(data, plan.wanted)
+                found = self._chunk.unclaimed_rows(shown, plan.wanted)
             elif attempt == LOOK_FOR_ODD:
-                found = np.array(self._chunk.odd_rows(data, plan.wanted), np.int64)
+                found = np.array(self._chunk.odd_rows(shown, plan.wanted), np.int64)
             else:
                 return good[:0]
         except duckdb.Error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +43,10 @@ class Lines:
     def content(self, index: int) -> bytes:
         """A line without its terminator."""
         return self.chunk.data[self.starts[index] : self.ends[index]].removesuffix(b"\r")
+
+    def stretches(self, indexes: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+        """Where lines begin and end in the chunk, without their line ends."""
+        return list(zip(self.starts[indexes].tolist(), self.ends[indexes].tolist(), strict=True))
 
     def places(self, line_numbers: Iterable[int]) -> Iterator[tuple[int, int, str]]:
         """Byte offset, byte length and SHA-256 of lines, by their numbers in the input."""
@@ -104,18 +110,22 @@ def look_at_edges(lines: Lines) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.b
     return is_blank, is_odd
 
 
-def blanked(data: bytes, lines: Lines, indexes: npt.NDArray[np.int64]) -> bytes:
-    """The data with spaces for some lines: DuckDB passes over blank lines, and the others keep their place.
+def blanked(data: bytes, stretches: Sequence[tuple[int, int]], start: int, end: int) -> bytes:
+    """The data from start to end with spaces for some stretches: DuckDB passes over blank lines.
 
     Args:
-        data: as long as the chunk of `lines`.
-        lines: where they are.
-        indexes: of those to overwrite, in order.
+        data: of which it is a part; the very object where it is all of it and nothing is blank.
+        stretches: where each begins and ends in the data, in order.
+        start: where the part begins.
+        end: where it ends.
     """
-    view, at = memoryview(data), 0
+    if not stretches:
+        return data[start:end]
+    view, at = memoryview(data), start
     parts: list[bytes | memoryview] = []
-    for index in indexes.tolist():
-        start, end = int(lines.starts[index]), int(lines.ends[index])
-        parts += [view[at:start], b" " * (end - start)]
-        at = end
-    return b"".join((*parts, view[at:]))
+    for first, last in stretches[bisect_right(stretches, start, key=itemgetter(1)) :]:
+        if first >= end:
+            break
+        parts += [view[at : max(first, at)], b" " * (min(last, end) - max(first, at))]
+        at = min(last, end)
+    return b"".join((*parts, view[at:end]))

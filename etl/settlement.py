@@ -21,7 +21,7 @@ from etl.meters import QUANTITY_COLUMNS
 from etl.quantities import USED_COLUMNS, added_up, aggregate
 from etl.rate_card import RateCard, change_instants, thresholds
 from etl.run_report import InputReport, Options
-from etl.spool import Spool, restored
+from etl.spool import Spool, wide
 from etl.usage_files import row_groups, write_usage
 from etl.warehouse import Snapshot, SnapshotBuilder
 
@@ -291,7 +291,7 @@ class Settlement:
     def _as_usage(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Accepted rows in the types of USAGE, but that texts may be categories and empty columns are missing."""
         estimated = rows["is_estimated"].fill_null(False) if "is_estimated" in rows.columns else pl.lit(False)
-        return restored(rows).with_columns(
+        return rows.cast(wide(rows)).with_columns(
             input_sha256=self._sha256s.gather(rows["input_rank"]),
             accepted_snapshot=pl.lit(self._builder.number, pl.Int64),
             is_estimated=estimated,

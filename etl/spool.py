@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -24,9 +25,9 @@ def compact(candidates: pl.DataFrame) -> dict[date, pl.DataFrame]:
     return {day: part for (day,), part in parts.items() if isinstance(day, date)}
 
 
-def restored(frame: pl.DataFrame) -> pl.DataFrame:
-    """The numbers that `compact` made small, wide again; texts stay categories."""
-    return frame.cast({name: pl.Int64() for name, dtype in frame.schema.items() if dtype.is_integer()})
+def wide(frame: pl.DataFrame) -> dict[Any, pl.DataType]:
+    """The types of the numbers that `compact` made small; texts stay categories."""
+    return {name: pl.Int64() for name, dtype in frame.schema.items() if dtype.is_integer()}
 
 
 class Piece:

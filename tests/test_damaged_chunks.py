@@ -20,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nights import chat, costroll, rows_of
 
-from etl.chunk_query import ChunkQuery, Wanted
+from etl.chunk_query import ChunkQuery, Shown, Wanted
 from etl.json_lines import JsonLinesReader, _named_by
 from etl.json_values import decode, raw_text
 
@@ -60,7 +60,7 @@ def query() -> ChunkQuery:
 
 @pytest.mark.parametrize("line", [*SOUND.values(), *ODD.values()], ids=[*SOUND, *ODD])
 def test_a_line_is_odd_where_duckdb_refuses_it(query: ChunkQuery, line: str) -> None:
-    data = line.encode() + b"\n"
+    data = Shown(line.encode() + b"\n")
     if line in SOUND.values():
         assert query.fields(data, WANTED).height == 1
         assert query.odd_rows(data, WANTED) == []
@@ -72,7 +72,7 @@ def test_a_line_is_odd_where_duckdb_refuses_it(query: ChunkQuery, line: str) -> 
 
 def test_odd_lines_are_numbered_among_those_that_are_not_blank(query: ChunkQuery) -> None:
     lines = ["", SOUND["all"], ODD["a key twice"], "  ", "{torn", ODD["an array for a line"], SOUND["nothing"]]
-    assert query.odd_rows("\n".join(lines).encode(), WANTED) == [1, 3]
+    assert query.odd_rows(Shown("\n".join(lines).encode()), WANTED) == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_line_that_an_objection_names_is_found_behind_blank_ones(
 ) -> None:
     lines = [" "] * blank + [SOUND["all"]] * before + [bad, SOUND["all"]]
     with pytest.raises(duckdb.Error) as refused:
-        query.fields("\n".join(lines).encode(), WANTED)
+        query.fields(Shown("\n".join(lines).encode()), WANTED)
     good = np.arange(blank, len(lines))
     assert _named_by(refused.value, good).tolist() == [blank + before]
 
@@ -145,7 +145,7 @@ NUMBERS = st.one_of(
 )
 def test_a_number_is_the_same_to_both_readers(query: ChunkQuery, numbers: list[str]) -> None:
     lines = [f'{{"id":{number}}}' for number in numbers]
-    fast = query.fields("\n".join(lines).encode(), WANTED)["id"].to_list()
+    fast = query.fields(Shown("\n".join(lines).encode()), WANTED)["id"].to_list()
     assert fast == [raw_text(decode(number)) for number in numbers]
 
 

@@ -259,8 +259,15 @@ def test_lines_have_their_bytes_and_places_and_can_be_blanked_out() -> None:
     assert [found.content(index) for index in range(len(found))] == [b"a", b"bb", b"", b"ccc"]
     digest = hashlib.sha256(b"ccc").hexdigest()
     assert list(found.places([8, 6])) == [(107, 3, digest), (103, 2, hashlib.sha256(b"bb").hexdigest())]
-    assert lines.blanked(chunk.data, found, np.array([0, 3])) == b"  \nbb\n\n   "
-    assert lines.blanked(chunk.data, found, np.array([], np.int64)) == chunk.data
+    blank = found.stretches(np.array([0, 3]))
+    assert lines.blanked(chunk.data, blank, 0, 10) == b"  \nbb\n\n   "
+    assert lines.blanked(chunk.data, found.stretches(np.array([], np.int64)), 0, 10) is chunk.data
+
+
+def test_however_a_reader_cuts_it_what_is_blank_is_blank() -> None:
+    data, stretches, seen = b"0123456789", [(0, 2), (4, 4), (5, 7), (7, 9)], b"  234    9"
+    cuts = [(start, end) for start in range(11) for end in range(start, 11)]
+    assert [lines.blanked(data, stretches, *cut) for cut in cuts] == [seen[start:end] for start, end in cuts]
 
 
 # ------------------------------------------------------------------------------------------------- a file as it is read
