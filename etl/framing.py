@@ -137,13 +137,13 @@ class Content:
 
     def _take(self, block: bytes) -> None:
         """Hash and count a block, and note the hash at each mark in it."""
-        at = 0
+        view, at = memoryview(block), 0
         while self._marks_ahead and self._marks_ahead[-1] <= self.content_bytes + len(block):
             mark = self._marks_ahead.pop()
-            self._hash.update(memoryview(block)[at : mark - self.content_bytes])
+            self._hash.update(view[at : mark - self.content_bytes])
             at = mark - self.content_bytes
             self.prefixes[mark] = self._hash.copy().hexdigest()
-        self._hash.update(memoryview(block)[at:] if at else block)
+        self._hash.update(view[at:])
         self.content_bytes += len(block)
 
     def chunks(self, head: bytes, rest: Iterator[bytes], offset: int = 0) -> Iterator[Chunk]:
